@@ -1,0 +1,30 @@
+#include "compiler/dialect/dialect.h"
+
+#include "llvm/ADT/TypeSwitch.h"
+#include "mlir/IR/Builders.h"
+#include "mlir/IR/DialectImplementation.h"
+
+#include "compiler/dialect/weir_dialect.cpp.inc"
+
+#include "compiler/dialect/enums.cpp.inc"
+
+#define GET_ATTRDEF_CLASSES
+#include "compiler/dialect/attributes.cpp.inc"
+
+namespace weir {
+
+#define WEIR_OP_FAMILY(name) void register##name##Ops(WeirDialect& dialect);
+#include "compiler/dialect/op_families.inc"
+#undef WEIR_OP_FAMILY
+
+void WeirDialect::initialize() {
+  addAttributes<
+#define GET_ATTRDEF_LIST
+#include "compiler/dialect/attributes.cpp.inc"
+      >();
+#define WEIR_OP_FAMILY(name) register##name##Ops(*this);
+#include "compiler/dialect/op_families.inc"
+#undef WEIR_OP_FAMILY
+}
+
+}  // namespace weir

@@ -1,0 +1,17 @@
+// The dialect `weir` and the attributes that its families of ops share. The ops are in <family>_ops.h.
+
+#ifndef WEIR_COMPILER_DIALECT_DIALECT_H_
+#define WEIR_COMPILER_DIALECT_DIALECT_H_
+
+#include "mlir/IR/Attributes.h"
+#include "mlir/IR/BuiltinAttributes.h"
+#include "mlir/IR/Dialect.h"
+
+#include "compiler/dialect/weir_dialect.h.inc"
+
+#include "compiler/dialect/enums.h.inc"
+
+#define GET_ATTRDEF_CLASSES
+#include "compiler/dialect/attributes.h.inc"
+
+#endif  // WEIR_COMPILER_DIALECT_DIALECT_H_

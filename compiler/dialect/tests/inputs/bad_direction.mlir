@@ -1,0 +1,1 @@
+func.func private @sideways() attributes {weir.direction = #weir.direction<sideways>}
