@@ -7,6 +7,7 @@
 
 #include "compiler/conversion/passes.h"
 #include "compiler/dialect/dialect.h"
+#include "compiler/dialect/upstream_vjp.h"
 #include "compiler/transforms/passes.h"
 
 namespace weir {
@@ -16,6 +17,7 @@ void registerAllDialects(mlir::DialectRegistry& registry) {
   mlir::registerAllExtensions(registry);
   mlir::registerAllToLLVMIRTranslations(registry);
   registry.insert<WeirDialect>();
+  registerUpstreamVjpModels(registry);
 }
 
 void registerAllPasses() {

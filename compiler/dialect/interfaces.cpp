@@ -1,0 +1,3 @@
+#include "compiler/dialect/interfaces.h"
+
+#include "compiler/dialect/interfaces.cpp.inc"

@@ -1,0 +1,9 @@
+#include "compiler/dialect/upstream_vjp.h"
+
+namespace weir {
+
+void registerUpstreamVjpModels(mlir::DialectRegistry &registry) {
+  registerElementwiseVjpModels(registry);
+}
+
+}  // namespace weir
