@@ -1,4 +1,5 @@
-// The dialect `weir` and the attributes that its families of ops share. The ops are in <family>_ops.h.
+// The dialect `weir` and the attributes that its families of ops share. The ops are in
+// <family>_ops.h.
 
 #ifndef WEIR_COMPILER_DIALECT_DIALECT_H_
 #define WEIR_COMPILER_DIALECT_DIALECT_H_

@@ -7,7 +7,8 @@
 
 namespace weir {
 
-/// Adds every upstream dialect, extension and LLVM IR translation, and the dialect weir with its external models.
+/// Adds every upstream dialect, extension and LLVM IR translation, and the dialect weir with its
+/// external models.
 void registerAllDialects(mlir::DialectRegistry& registry);
 
 /// Registers every upstream pass and every pass and pipeline of ours by name. Call once.

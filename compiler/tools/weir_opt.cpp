@@ -8,5 +8,6 @@ int main(int argc, char** argv) {
   mlir::DialectRegistry registry;
   weir::registerAllDialects(registry);
   weir::registerAllPasses();
-  return mlir::asMainReturnCode(mlir::MlirOptMain(argc, argv, "Weir's optimizer driver\n", registry));
+  return mlir::asMainReturnCode(
+      mlir::MlirOptMain(argc, argv, "Weir's optimizer driver\n", registry));
 }
