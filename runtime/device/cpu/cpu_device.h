@@ -1,0 +1,47 @@
+// This machine's CPU as a device: code is an ELF shared object opened from memory, a launch is a
+// call.
+//
+//   auto device = CpuDevice::Create({});
+//   if (!device.ok()) return device.status();
+//   auto session = Session::Create(std::move(program), **device, {.threads = 2});
+#ifndef WEIR_RUNTIME_DEVICE_CPU_CPU_DEVICE_H_
+#define WEIR_RUNTIME_DEVICE_CPU_CPU_DEVICE_H_
+
+#include <memory>
+#include <string>
+
+#include "absl/status/status.h"
+#include "absl/status/statusor.h"
+#include "runtime/device/device.h"
+
+namespace weir::runtime {
+
+struct CpuOptions {
+  // "amx", "avx512" or "avx2"; empty for the best that the machine has.
+  std::string isa;
+};
+
+class CpuDevice : public Device {
+ public:
+  static absl::StatusOr<std::unique_ptr<CpuDevice>> Create(const CpuOptions& options);
+
+  // The level that code is chosen by: "amx", "avx512" or "avx2".
+  const std::string& isa() const { return isa_; }
+
+  std::string name() const override;
+  int default_threads() const override;
+  absl::StatusOr<std::unique_ptr<DeviceMemory>> Allocate(int64_t bytes) override;
+  absl::Status CopyToDevice(void* destination, const void* host, int64_t bytes) override;
+  absl::Status CopyToHost(void* host, const void* source, int64_t bytes) override;
+  absl::StatusOr<std::unique_ptr<LoadedCode>> Load(const Program& program, int threads) override;
+
+ private:
+  CpuDevice(std::string isa, bool forced) : isa_(std::move(isa)), forced_(forced) {}
+
+  std::string isa_;
+  bool forced_;
+};
+
+}  // namespace weir::runtime
+
+#endif  // WEIR_RUNTIME_DEVICE_CPU_CPU_DEVICE_H_

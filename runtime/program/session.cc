@@ -1,0 +1,184 @@
+#include "runtime/program/session.h"
+
+#include <algorithm>
+#include <utility>
+
+#include "absl/strings/str_cat.h"
+
+namespace weir::runtime {
+
+absl::StatusOr<std::unique_ptr<Session>> Session::Create(Program program, Device& device,
+                                                         const SessionOptions& options) {
+  if (absl::Status status = ValidateProgram(program); !status.ok()) return status;
+  if (options.threads < 0) {
+    return absl::InvalidArgumentError(
+        absl::StrCat("the number of threads can't be ", options.threads));
+  }
+  auto session = std::unique_ptr<Session>(new Session(std::move(program), device));
+  session->threads_ = options.threads > 0 ? options.threads : device.default_threads();
+  absl::StatusOr<std::unique_ptr<LoadedCode>> code =
+      device.Load(session->program_, session->threads_);
+  if (!code.ok()) return code.status();
+  session->code_ = *std::move(code);
+  if (absl::Status status = session->AllocateShared(); !status.ok()) return status;
+  return session;
+}
+
+absl::StatusOr<std::unique_ptr<DeviceMemory>> Session::Allocate(int64_t bytes) {
+  memory_bytes_ += bytes;
+  return device_.Allocate(bytes);
+}
+
+absl::Status Session::AllocateShared() {
+  for (const Variable& variable : program_.variables) {
+    auto memory = Allocate(variable.spec.NumBytes());
+    if (!memory.ok()) return memory.status();
+    variables_.push_back(*std::move(memory));
+  }
+  for (const std::string& constant : program_.constants) {
+    auto memory = Allocate(constant.size());
+    if (!memory.ok()) return memory.status();
+    absl::Status status =
+        device_.CopyToDevice((*memory)->address(), constant.data(), constant.size());
+    if (!status.ok()) return status;
+    constants_.push_back(*std::move(memory));
+  }
+  // Entry points run one at a time, so the largest arena and scratch do for all.
+  int64_t arena = 0, shared = 0, per_thread = 0;
+  for (const EntryPoint& entry : program_.entry_points) {
+    arena = std::max(arena, entry.arena_bytes);
+    shared = std::max(shared, entry.shared_scratch_bytes);
+    per_thread = std::max(per_thread, entry.thread_scratch_bytes);
+  }
+  std::pair<std::unique_ptr<DeviceMemory>*, int64_t> blocks[] = {
+      {&arena_, arena}, {&shared_scratch_, shared}, {&thread_scratch_, per_thread * threads_}};
+  for (auto& [memory, bytes] : blocks) {
+    auto allocated = Allocate(bytes);
+    if (!allocated.ok()) return allocated.status();
+    *memory = *std::move(allocated);
+  }
+  return absl::OkStatus();
+}
+
+absl::Status Session::WriteVariable(absl::string_view name, const HostTensor& value) {
+  int64_t index = program_.FindVariable(name);
+  if (index < 0) {
+    return absl::NotFoundError(absl::StrCat("the program has no variable '", name, "'"));
+  }
+  const TensorSpec& spec = program_.variables[index].spec;
+  if (!SameLayout(spec, value.spec())) {
+    return absl::InvalidArgumentError(
+        absl::StrCat("the program wants ", spec.ToString(), ", not ", value.spec().ToString()));
+  }
+  return device_.CopyToDevice(variables_[index]->address(), value.bytes().data(), spec.NumBytes());
+}
+
+absl::StatusOr<HostTensor> Session::ReadVariable(absl::string_view name) const {
+  int64_t index = program_.FindVariable(name);
+  if (index < 0) {
+    return absl::NotFoundError(absl::StrCat("the program has no variable '", name, "'"));
+  }
+  HostTensor value(program_.variables[index].spec);
+  absl::Status status = device_.CopyToHost(value.bytes().data(), variables_[index]->address(),
+                                           value.spec().NumBytes());
+  if (!status.ok()) return status;
+  return value;
+}
+
+void* Session::Resolve(const Prepared& prepared, const BufferRef& ref) const {
+  const DeviceMemory* memory = nullptr;
+  switch (ref.space) {
+    case Space::kInput:
+      memory = prepared.inputs[ref.index].get();
+      break;
+    case Space::kOutput:
+      memory = prepared.outputs[ref.index].get();
+      break;
+    case Space::kVariable:
+      memory = variables_[ref.index].get();
+      break;
+    case Space::kConstant:
+      memory = constants_[ref.index].get();
+      break;
+    case Space::kArena:
+      memory = arena_.get();
+      break;
+    case Space::kSharedScratch:
+      memory = shared_scratch_.get();
+      break;
+    case Space::kThreadScratch:
+      memory = thread_scratch_.get();
+      break;
+  }
+  return static_cast<char*>(memory->address()) + ref.byte_offset;
+}
+
+absl::StatusOr<Session::Prepared*> Session::Prepare(absl::string_view entry_point) {
+  if (auto it = prepared_.find(entry_point); it != prepared_.end()) return &it->second;
+  const EntryPoint* entry = program_.FindEntryPoint(entry_point);
+  if (entry == nullptr) {
+    return absl::NotFoundError(absl::StrCat("the program has no entry point '", entry_point, "'"));
+  }
+  Prepared prepared;
+  prepared.entry = entry;
+  for (const TensorSpec& spec : entry->inputs) {
+    auto memory = Allocate(spec.NumBytes());
+    if (!memory.ok()) return memory.status();
+    prepared.inputs.push_back(*std::move(memory));
+  }
+  for (const TensorSpec& spec : entry->outputs) {
+    auto memory = Allocate(spec.NumBytes());
+    if (!memory.ok()) return memory.status();
+    prepared.outputs.push_back(*std::move(memory));
+  }
+  for (const Launch& launch : entry->launches) {
+    ResolvedLaunch resolved{launch.kernel, {}};
+    for (const BufferRef& ref : launch.buffers) resolved.buffers.push_back(Resolve(prepared, ref));
+    prepared.launches.push_back(std::move(resolved));
+  }
+  return &prepared_.emplace(std::string(entry_point), std::move(prepared)).first->second;
+}
+
+absl::Status Session::Run(absl::string_view entry_point, absl::Span<const HostTensor> inputs,
+                          std::vector<HostTensor>* outputs) {
+  absl::StatusOr<Prepared*> prepared = Prepare(entry_point);
+  if (!prepared.ok()) return prepared.status();
+  const EntryPoint& entry = *(*prepared)->entry;
+  if (inputs.size() != entry.inputs.size()) {
+    return absl::InvalidArgumentError(absl::StrCat("'", entry_point, "' has ", entry.inputs.size(),
+                                                   " inputs; it was given ", inputs.size()));
+  }
+  for (size_t i = 0; i < inputs.size(); ++i) {
+    if (!SameLayout(inputs[i].spec(), entry.inputs[i])) {
+      return absl::InvalidArgumentError(absl::StrCat("'", entry_point, "' wants ",
+                                                     entry.inputs[i].ToString(), " as input ", i,
+                                                     ", not ", inputs[i].spec().ToString()));
+    }
+    absl::Status status = device_.CopyToDevice((*prepared)->inputs[i]->address(),
+                                               inputs[i].bytes().data(), inputs[i].bytes().size());
+    if (!status.ok()) return status;
+  }
+  LaunchObserver observer;
+  if (observer_) {
+    observer = [&](int64_t launch, double seconds) {
+      observer_({entry.name, program_.kernels[entry.launches[launch].kernel], launch, seconds});
+    };
+  }
+  if (absl::Status status = code_->Run((*prepared)->launches, observer); !status.ok()) {
+    return status;
+  }
+  outputs->resize(entry.outputs.size());
+  for (size_t i = 0; i < entry.outputs.size(); ++i) {
+    HostTensor& output = (*outputs)[i];
+    if (!SameLayout(output.spec(), entry.outputs[i]) ||
+        output.spec().name != entry.outputs[i].name) {
+      output = HostTensor(entry.outputs[i]);
+    }
+    absl::Status status = device_.CopyToHost(
+        output.bytes().data(), (*prepared)->outputs[i]->address(), output.bytes().size());
+    if (!status.ok()) return status;
+  }
+  return absl::OkStatus();
+}
+
+}  // namespace weir::runtime

@@ -1,0 +1,75 @@
+#include "runtime/program/session.h"
+
+#include <cmath>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "gtest/gtest.h"
+#include "runtime/device/cpu/cpu_device.h"
+#include "runtime/testing/toy_program.h"
+
+namespace weir::runtime {
+namespace {
+
+class SessionTest : public testing::Test {
+ protected:
+  SessionTest() : device_(CpuDevice::Create({}).value()) {
+    session_ = Session::Create(ToyProgram(2, 3, 4), *device_, {2}).value();
+  }
+  HostTensor Ids(std::vector<int32_t> values, const std::string& name) {
+    HostTensor tensor({name, ElementType::kI32, {2, 3}});
+    for (size_t i = 0; i < values.size(); ++i) tensor.As<int32_t>()[i] = values[i];
+    return tensor;
+  }
+
+  std::unique_ptr<CpuDevice> device_;
+  std::unique_ptr<Session> session_;
+  std::vector<HostTensor> outputs_;
+};
+
+TEST_F(SessionTest, RunsEntryPointsOverSharedVariables) {
+  HostTensor weight({"bigram.weight", ElementType::kF32, {4, 4}});
+  ASSERT_TRUE(session_->WriteVariable("bigram.weight", weight).ok());
+  std::vector<HostTensor> batch = {Ids({0, 1, 2, 3, 0, 1}, "tokens"),
+                                   Ids({1, 2, 3, 0, 1, -1}, "targets")};
+  ASSERT_TRUE(session_->Run("eval", batch, &outputs_).ok());
+  EXPECT_EQ(outputs_[0].spec().name, "loss");
+  EXPECT_NEAR(outputs_[0].Number(0), 5 * std::log(4.0), 1e-5);
+  EXPECT_EQ(outputs_[2].As<int64_t>()[0], 5);
+  double before = outputs_[0].Number(0);
+  std::vector<HostTensor> train_outputs;
+  ASSERT_TRUE(session_->Run("train_step", batch, &train_outputs).ok());
+  EXPECT_NEAR(train_outputs[0].Number(0), std::log(4.0), 1e-5);
+  EXPECT_EQ(session_->ReadVariable("rng").value().As<int64_t>()[1], 1);
+  ASSERT_TRUE(session_->Run("eval", batch, &outputs_).ok());
+  EXPECT_LT(outputs_[0].Number(0), before);
+}
+
+TEST_F(SessionTest, RefusesWhatDoesNotFit) {
+  EXPECT_EQ(session_->Run("step", {}, &outputs_).message(),
+            "the program has no entry point 'step'");
+  EXPECT_EQ(session_->Run("eval", {}, &outputs_).message(), "'eval' has 2 inputs; it was given 0");
+  std::vector<HostTensor> wrong = {Ids({}, "tokens"),
+                                   HostTensor({"targets", ElementType::kI64, {2, 3}})};
+  EXPECT_EQ(session_->Run("eval", wrong, &outputs_).message(),
+            "'eval' wants targets: tensor<2x3xi32> as input 1, not targets: tensor<2x3xi64>");
+  EXPECT_EQ(session_->ReadVariable("bias").status().message(),
+            "the program has no variable 'bias'");
+  EXPECT_EQ(session_->WriteVariable("rng", wrong[1]).message(),
+            "the program wants rng: tensor<2xi64>, not targets: tensor<2x3xi64>");
+  EXPECT_FALSE(Session::Create(ToyProgram(2, 3, 4), *device_, {-1}).ok());
+}
+
+TEST_F(SessionTest, ObserverSeesEveryLaunch) {
+  std::vector<std::string> seen;
+  session_->SetObserver([&](const LaunchTime& time) {
+    EXPECT_GE(time.seconds, 0);
+    seen.push_back(std::string(time.entry_point) + "/" + std::string(time.kernel));
+  });
+  ASSERT_TRUE(session_->Run("init", {}, &outputs_).ok());
+  EXPECT_EQ(seen, std::vector<std::string>{"init/toy_init"});
+}
+
+}  // namespace
+}  // namespace weir::runtime

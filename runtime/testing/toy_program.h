@@ -1,0 +1,18 @@
+#ifndef WEIR_RUNTIME_TESTING_TOY_PROGRAM_H_
+#define WEIR_RUNTIME_TESTING_TOY_PROGRAM_H_
+
+#include <cstdint>
+
+#include "runtime/program/program.h"
+
+namespace weir::runtime {
+
+// A program as the compiler would make it, with kernels written by hand (toy_kernels.c): a bigram
+// model with the entry points `init`, `train_step`, `eval`, and `threads`, which gives the number
+// of threads a kernel sees. At most 256 tokens in the vocabulary. Aborts if the kernels' file isn't
+// among the test's data.
+Program ToyProgram(int64_t batch, int64_t length, int64_t vocabulary);
+
+}  // namespace weir::runtime
+
+#endif  // WEIR_RUNTIME_TESTING_TOY_PROGRAM_H_
