@@ -5,8 +5,17 @@
 #define WEIR_COMPILER_DIALECT_DIALECT_H_
 
 #include "mlir/IR/Attributes.h"
+#include "mlir/IR/Builders.h"
 #include "mlir/IR/BuiltinAttributes.h"
 #include "mlir/IR/Dialect.h"
+
+namespace weir {
+// The names that upstream interfaces use unqualified in what they generate for our ops.
+using mlir::FailureOr;
+using mlir::OpBuilder;
+using mlir::SmallVector;
+using mlir::Value;
+}  // namespace weir
 
 #include "compiler/dialect/weir_dialect.h.inc"
 

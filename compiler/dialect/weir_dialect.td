@@ -13,6 +13,10 @@ def Weir_Dialect : Dialect {
     A layer is written once, in this dialect; its parallel training kernel, its gradient and its step form are
     derived from it. The ops fall into families, one file of TableGen and one of C++ each.
   }];
+  let dependentDialects = [
+    "::mlir::arith::ArithDialect", "::mlir::linalg::LinalgDialect", "::mlir::math::MathDialect",
+    "::mlir::tensor::TensorDialect"
+  ];
   let useDefaultAttributePrinterParser = 1;
   let extraClassDeclaration = [{
     /// Adds ops to the dialect; each family calls it for its own (see op_families.inc).

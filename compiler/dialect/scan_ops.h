@@ -1,0 +1,19 @@
+// The scan and its gradient (scan_ops.td).
+
+#ifndef WEIR_COMPILER_DIALECT_SCAN_OPS_H_
+#define WEIR_COMPILER_DIALECT_SCAN_OPS_H_
+
+#include "compiler/dialect/dialect.h"
+#include "compiler/dialect/interfaces.h"
+#include "compiler/dialect/region_ops.h"
+#include "compiler/dialect/sequence_interfaces.h"
+#include "mlir/Bytecode/BytecodeOpInterface.h"
+#include "mlir/IR/OpDefinition.h"
+#include "mlir/IR/OpImplementation.h"
+#include "mlir/Interfaces/InferTypeOpInterface.h"
+#include "mlir/Interfaces/SideEffectInterfaces.h"
+
+#define GET_OP_CLASSES
+#include "compiler/dialect/scan_ops.h.inc"
+
+#endif  // WEIR_COMPILER_DIALECT_SCAN_OPS_H_

@@ -1,0 +1,3 @@
+#include "compiler/dialect/sequence_interfaces.h"
+
+#include "compiler/dialect/sequence_interfaces.cpp.inc"

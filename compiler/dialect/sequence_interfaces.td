@@ -1,0 +1,99 @@
+// What an op of the sequence level can tell the passes: its parameters, how it mixes along time, what it costs.
+
+#ifndef WEIR_COMPILER_DIALECT_SEQUENCE_INTERFACES_TD_
+#define WEIR_COMPILER_DIALECT_SEQUENCE_INTERFACES_TD_
+
+include "mlir/IR/OpBase.td"
+
+def ParameterizedOpInterface : OpInterface<"ParameterizedOpInterface"> {
+  let cppNamespace = "::weir";
+  let description = [{
+    An op with trainable parameters. In a layer it is *unbound*: it has a name and sizes, and no parameters. `expand`
+    asks for its parameters' shapes, makes them arguments of the function and *binds* the op: the parameters become
+    operands. Only bound ops go further down.
+  }];
+  let methods = [
+    InterfaceMethod<[{
+        The op's parameters, in the order in which they are bound. `types` are the types of the op's data operands
+        (those that are neither sizes nor parameters), `sizes` the values of its sizes. Fails with a diagnostic when
+        a shape that a parameter needs is not known.
+      }], "::llvm::LogicalResult", "parameterSpecs",
+      (ins "::mlir::TypeRange":$types, "::llvm::ArrayRef<int64_t>":$sizes,
+           "::llvm::SmallVectorImpl<::weir::ParameterSpec> &":$specs)>,
+    InterfaceMethod<"The op's own segment of its parameters' paths.",
+      "::llvm::StringRef", "getParameterScope", (ins), [{}], [{ return $_op.getName().value_or(""); }]>,
+    InterfaceMethod<"The map and the operands of the op's sizes.",
+      "::mlir::AffineMap", "getSizeMap", (ins), [{}],
+      [{ return $_op.getSizes(); }]>,
+    InterfaceMethod<"Operands of the size map.", "::mlir::OperandRange", "getSizeArguments", (ins), [{}],
+      [{ return $_op.getSizeOperands(); }]>,
+    InterfaceMethod<"Whether the parameters are operands already.", "bool", "isBound", (ins), [{}],
+      [{ return !$_op.getParameters().empty(); }]>,
+    InterfaceMethod<"Makes the parameters operands, and drops the sizes.", "void", "bindParameters",
+      (ins "::mlir::ValueRange":$parameters), [{}], [{
+        $_op.getParametersMutable().assign(parameters);
+        $_op.getSizeOperandsMutable().clear();
+        $_op.setSizes(::mlir::AffineMap::get($_op.getContext()));
+      }]>,
+  ];
+}
+
+def TimeMixingOpInterface : OpInterface<"TimeMixingOpInterface"> {
+  let cppNamespace = "::weir";
+  let description = [{
+    An op whose output at a time depends on other times, or on the time itself. It takes segment ids
+    (`tensor<batch x time x i32>`; equal ids are one document) and the position of its first token
+    (`tensor<i64>`), both optional; `expand` binds them from the model's context.
+  }];
+  let methods = [
+    InterfaceMethod<"Whether segment ids mean something to this op.", "bool", "usesSegments", (ins), [{}],
+      [{ return true; }]>,
+    InterfaceMethod<"Whether the position of the first token means something to this op.", "bool", "usesStart",
+      (ins), [{}], [{ return false; }]>,
+    InterfaceMethod<"Sets the segment ids.", "void", "bindSegments", (ins "::mlir::Value":$segments)>,
+    InterfaceMethod<"Sets the position of the first token.", "void", "bindStart", (ins "::mlir::Value":$start)>,
+    InterfaceMethod<"Whether an output may depend on a later input.", "bool", "isCausal", (ins), [{}],
+      [{ return true; }]>,
+  ];
+}
+
+def CostOpInterface : OpInterface<"CostOpInterface"> {
+  let cppNamespace = "::weir";
+  let description = [{
+    What an op needs at least, as polynomials in the batch and the length: floating-point operations, bytes that must
+    move (each operand read once, each result written once, parameters once), and bytes of state. Read on the symbolic
+    form, where batch and time are dynamic, so that the degree in the length is known before anything runs.
+  }];
+  let methods = [
+    InterfaceMethod<"The forward cost.", "::weir::Cost", "cost", (ins)>,
+  ];
+}
+
+def RegionArgumentsOpInterface : OpInterface<"RegionArgumentsOpInterface"> {
+  let cppNamespace = "::weir";
+  let description = [{
+    An op with regions whose block arguments follow from its operands, so that its body can be cloned when the operands'
+    types become more precise. The op's result types are inferred afterwards, from operands and regions.
+  }];
+  let methods = [
+    InterfaceMethod<"The types of the arguments of a region's entry block, for operands of these types.",
+      "::llvm::SmallVector<::mlir::Type>", "regionArgumentTypes",
+      (ins "unsigned":$region, "::mlir::TypeRange":$operandTypes)>,
+  ];
+}
+
+def RandomOpInterface : OpInterface<"RandomOpInterface"> {
+  let cppNamespace = "::weir";
+  let description = [{
+    An op that draws random numbers while training. `expand` gives it a stream id (i64), fixed by its place in the
+    model, and the counter `rng` (`tensor<2xi64>`: seed, step).
+  }];
+  let methods = [
+    InterfaceMethod<"Sets the stream and the counter.", "void", "bindRandom",
+      (ins "::mlir::Value":$stream, "::mlir::Value":$rng)>,
+    InterfaceMethod<"The value that stands for result 0 where nothing is drawn (evaluation).", "::mlir::Value",
+      "deterministicResult", (ins)>,
+  ];
+}
+
+#endif  // WEIR_COMPILER_DIALECT_SEQUENCE_INTERFACES_TD_
