@@ -17,7 +17,7 @@ def Weir_YieldOp : Weir_Op<"yield", [Terminator, Pure, ReturnLike]> {
   }];
   let arguments = (ins Variadic<AnyType>:$values);
   let assemblyFormat = "($values^ `:` type($values))? attr-dict";
-  let builders = [OpBuilder<(ins), [{}]>];
+  let builders = [OpBuilder<(ins), [{ /* no values */ }]>];
 }
 
 #endif  // WEIR_COMPILER_DIALECT_REGION_OPS_TD_

@@ -253,7 +253,7 @@ bool ScanOp::isCompatibleReturnTypes(TypeRange inferred, TypeRange actual) {
 }
 
 LogicalResult ScanOp::verify() {
-  if (getChunk() && *getChunk() <= 0) return emitOpError() << "chunk must be positive";
+  if (getChunk() && static_cast<int64_t>(*getChunk()) <= 0) return emitOpError() << "chunk must be positive";
   if (isSimple()) {
     if (!getEpilogue().empty())
       return emitOpError() << "has an epilogue but no prologue; the general form has both";

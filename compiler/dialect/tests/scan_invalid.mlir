@@ -10,6 +10,7 @@ func.func @inputs_of_simple_form(%a: tensor<2x3x4xf32>) {
 // -----
 
 func.func @result_shape(%a: tensor<2x3x4xf32>) {
+  // expected-error @+2 {{failed to infer returned types}}
   // expected-error @+1 {{are incompatible with return type(s) of operation}}
   %h, %last = weir.scan(%a, %a) : (tensor<2x3x4xf32>, tensor<2x3x4xf32>) -> (tensor<2x3x4xf32>, tensor<2x5xf32>)
   return
