@@ -1,0 +1,47 @@
+// What a model learns from. A task fills a batch of tokens and targets from (seed, index) alone:
+// the same pair gives the same batch on every machine, so training needs no state of the data
+// beyond the step.
+#ifndef WEIR_RUNTIME_DATA_TASK_H_
+#define WEIR_RUNTIME_DATA_TASK_H_
+
+#include <cstdint>
+
+#include "absl/status/status.h"
+#include "absl/types/span.h"
+#include "runtime/program/program.h"
+
+namespace weir::runtime {
+
+// A batch: `tokens` and `targets`, batch first. Targets are class numbers (i32); -1 masks a
+// position.
+struct TaskSpec {
+  TensorSpec tokens;
+  TensorSpec targets;
+  int64_t vocabulary = 0;          // tokens and targets are below it
+  bool accuracy = false;           // whether the share of right targets means something
+  bool sequence_accuracy = false;  // and the share of sequences with all targets right
+
+  // Tokens of a batch: its positions, masked or not.
+  int64_t TokensPerBatch() const { return targets.NumElements(); }
+};
+
+class Task {
+ public:
+  virtual ~Task() = default;
+
+  virtual const TaskSpec& spec() const = 0;
+
+  // Writes training batch `index` of the run `seed`. The buffers have the sizes of the specs.
+  virtual absl::Status FillTrain(int64_t seed, int64_t index, absl::Span<char> tokens,
+                                 absl::Span<char> targets) const = 0;
+
+  // Held-out batches: always the same ones, 0 .. eval_batches()-1. What a last batch lacks is
+  // masked.
+  virtual int64_t eval_batches() const = 0;
+  virtual absl::Status FillEval(int64_t index, absl::Span<char> tokens,
+                                absl::Span<char> targets) const = 0;
+};
+
+}  // namespace weir::runtime
+
+#endif  // WEIR_RUNTIME_DATA_TASK_H_
