@@ -40,6 +40,7 @@ mirror=$(apt-get indextargets --format '$(REPO_URI)' 'Codename: bookworm' 'Creat
 
 root=${WEIR_FRESH_ROOT:-$(mktemp -d "${TMPDIR:-/tmp}/weir-fresh.XXXXXX")}
 [ -n "$keep" ] || trap 'umount -R "$root/proc" "$root/dev" 2> /dev/null; [ -z "$cache" ] || umount "$root/cache"; rm -rf --one-file-system "$root"' EXIT
+chmod 755 "$root"
 echo "== Debian 12 in $root"
 if [ ! -e "$root/etc/debian_version" ]; then
   debootstrap --variant=minbase bookworm "$root" "$mirror" > "$root.log" 2>&1 || { tail "$root.log" && exit 1; }

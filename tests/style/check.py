@@ -7,6 +7,7 @@ Prints `file:line: rule` for each violation.
 
 import os
 import re
+import shutil
 import subprocess
 import sys
 
@@ -38,10 +39,11 @@ RULES = [
 
 def files(root):
     """Paths of the repository's files, relative to root: those git knows or would add."""
-    out = subprocess.run(["git", "-C", root, "-c", "safe.directory=*", "ls-files", "-co", "--exclude-standard"],
-                         check=False, capture_output=True, text=True)
-    if out.returncode == 0:
-        return [f for f in out.stdout.splitlines() if os.path.isfile(os.path.join(root, f))]
+    command = ["git", "-C", root, "-c", "safe.directory=*", "ls-files", "-co", "--exclude-standard"]
+    if shutil.which("git"):
+        out = subprocess.run(command, check=False, capture_output=True, text=True)
+        if out.returncode == 0:
+            return [f for f in out.stdout.splitlines() if os.path.isfile(os.path.join(root, f))]
     found = []
     for folder, folders, names in os.walk(root):
         folders[:] = [f for f in folders if not f.startswith("bazel-") and f != ".git"]
