@@ -1,0 +1,6 @@
+// Golden case mingru_state_log. Written by make_golden.py.
+// With an initial state.
+weir.model @main(%x: tensor<?x?x8xf32>) -> tensor<?x?x?xf32> {
+  %y = weir.apply "mingru"(%x) {hidden = 12, arithmetic = "log"} : (tensor<?x?x8xf32>) -> tensor<?x?x?xf32>
+  weir.return %y : tensor<?x?x?xf32>
+}

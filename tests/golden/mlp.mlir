@@ -1,0 +1,5 @@
+// Golden case mlp. Written by make_golden.py.
+weir.model @main(%x: tensor<?x?x8xf32>) -> tensor<?x?x?xf32> {
+  %y = weir.apply "mlp"(%x) : (tensor<?x?x8xf32>) -> tensor<?x?x?xf32>
+  weir.return %y : tensor<?x?x?xf32>
+}
