@@ -47,8 +47,8 @@
  * Change log
  *   1  First version: layers, kernels, tasks.
  */
-#ifndef WEIR_PLUGIN_H_
-#define WEIR_PLUGIN_H_
+#ifndef WEIR_RUNTIME_PLUGIN_WEIR_PLUGIN_H_
+#define WEIR_RUNTIME_PLUGIN_WEIR_PLUGIN_H_
 
 #include <stddef.h>
 #include <stdint.h>
@@ -195,4 +195,4 @@ WEIR_PLUGIN_EXPORT const WeirPlugin* weir_plugin_query(uint32_t host_max_version
 } /* extern "C" */
 #endif
 
-#endif /* WEIR_PLUGIN_H_ */
+#endif /* WEIR_RUNTIME_PLUGIN_WEIR_PLUGIN_H_ */
