@@ -20,4 +20,20 @@ def Weir_DirectionAttr : EnumAttr<Weir_Dialect, Weir_Direction, "direction"> {
   let assemblyFormat = "`<` $value `>`";
 }
 
+def Weir_Axis : I32EnumAttr<"Axis", "an axis of a sequence", [
+    I32EnumAttrCase<"Batch", 0, "batch">,
+    I32EnumAttrCase<"Time", 1, "time">,
+    I32EnumAttrCase<"Feature", 2, "feature">,
+  ]> {
+  let cppNamespace = "::weir";
+}
+
+def Weir_Precision : I32EnumAttr<"Precision", "the number format of a run", [
+    I32EnumAttrCase<"F32", 0, "f32">,
+    I32EnumAttrCase<"Bf16", 1, "bf16">,
+    I32EnumAttrCase<"F64", 2, "f64">,
+  ]> {
+  let cppNamespace = "::weir";
+}
+
 #endif  // WEIR_COMPILER_DIALECT_ATTRIBUTES_TD_

@@ -15,6 +15,9 @@
 #define GET_ATTRDEF_CLASSES
 #include "compiler/dialect/attributes.cpp.inc"
 
+#define GET_TYPEDEF_CLASSES
+#include "compiler/dialect/types.cpp.inc"
+
 namespace weir {
 
 #define WEIR_OP_FAMILY(name) void register##name##Ops(WeirDialect& dialect);
@@ -25,6 +28,10 @@ void WeirDialect::initialize() {
   addAttributes<
 #define GET_ATTRDEF_LIST
 #include "compiler/dialect/attributes.cpp.inc"
+      >();
+  addTypes<
+#define GET_TYPEDEF_LIST
+#include "compiler/dialect/types.cpp.inc"
       >();
 #define WEIR_OP_FAMILY(name) register##name##Ops(*this);
 #include "compiler/dialect/op_families.inc"

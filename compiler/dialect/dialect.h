@@ -1,4 +1,4 @@
-// The dialect `weir` and the attributes that its families of ops share. The ops are in
+// The dialect `weir` and the attributes and types that its families of ops share. The ops are in
 // <family>_ops.h.
 
 #ifndef WEIR_COMPILER_DIALECT_DIALECT_H_
@@ -8,6 +8,7 @@
 #include "mlir/IR/Builders.h"
 #include "mlir/IR/BuiltinAttributes.h"
 #include "mlir/IR/Dialect.h"
+#include "mlir/IR/Types.h"
 
 namespace weir {
 // The names that upstream interfaces use unqualified in what they generate for our ops.
@@ -23,5 +24,8 @@ using mlir::Value;
 
 #define GET_ATTRDEF_CLASSES
 #include "compiler/dialect/attributes.h.inc"
+
+#define GET_TYPEDEF_CLASSES
+#include "compiler/dialect/types.h.inc"
 
 #endif  // WEIR_COMPILER_DIALECT_DIALECT_H_

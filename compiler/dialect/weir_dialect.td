@@ -18,6 +18,7 @@ def Weir_Dialect : Dialect {
     "::mlir::tensor::TensorDialect"
   ];
   let useDefaultAttributePrinterParser = 1;
+  let useDefaultTypePrinterParser = 1;
   let extraClassDeclaration = [{
     /// Adds ops to the dialect; each family calls it for its own (see op_families.inc).
     template <typename... Ops>
