@@ -11,13 +11,13 @@
 namespace weir {
 
 mlir::LogicalResult LaunchOp::verifySymbolUses(mlir::SymbolTableCollection& tables) {
-  auto function =
-      tables.lookupNearestSymbolFrom<mlir::FunctionOpInterface>(*this, getKernelAttr());
+  auto function = tables.lookupNearestSymbolFrom<mlir::FunctionOpInterface>(*this, getKernelAttr());
   if (!function) return emitOpError() << "(C1) '" << getKernel() << "' is no function";
   if (!function->hasAttr(kKernelAttr)) {
     return emitOpError() << "(C1) '" << getKernel() << "' lacks the attribute " << kKernelAttr;
   }
-  if (function.getArgumentTypes() != llvm::ArrayRef<mlir::Type>(llvm::to_vector(getOperandTypes()))) {
+  if (function.getArgumentTypes() !=
+      llvm::ArrayRef<mlir::Type>(llvm::to_vector(getOperandTypes()))) {
     return emitOpError() << "(C2) operands differ in type from the arguments of '" << getKernel()
                          << "'";
   }

@@ -17,7 +17,8 @@ namespace weir {
 
 /// Attributes of kernels (functions) and of their arguments and results.
 inline constexpr char kKernelAttr[] = "weir.kernel";
-/// i64: how many leading iteration dimensions all ops of a kernel share; 0 for kernels of a single op.
+/// i64: how many leading iteration dimensions all ops of a kernel share; 0 for kernels of a single
+/// op.
 inline constexpr char kRowRankAttr[] = "weir.row_rank";
 /// array<i64>: strides of an argument or result, in elements; absent where it is dense.
 inline constexpr char kStridesAttr[] = "weir.strides";
@@ -29,7 +30,8 @@ inline constexpr char kEntryAttr[] = "weir.entry";
 inline constexpr char kVariableAttr[] = "weir.variable";
 inline constexpr char kInputAttr[] = "weir.input";
 inline constexpr char kOutputAttr[] = "weir.output";
-/// string on an argument that is a variable: "parameter", "optimizer", "state", "counter" or "other".
+/// string on an argument that is a variable: "parameter", "optimizer", "state", "counter" or
+/// "other".
 inline constexpr char kRoleAttr[] = "weir.role";
 
 }  // namespace weir

@@ -1,8 +1,10 @@
-// Brings a function to the level that fusion and dispatch work on: linalg.generic, fills, views and kernel roots.
+// Brings a function to the level that fusion and dispatch work on: linalg.generic, fills, views and
+// kernel roots.
 //
-// Every op that isn't a kernel of its own says what it means by `decomposeOperation`; this pass asks until none is left.
-// What remains is arithmetic on tensors, for which upstream has the patterns. Constants that are the same everywhere
-// become scalars captured by bodies: as tensors they would be buffers.
+// Every op that isn't a kernel of its own says what it means by `decomposeOperation`; this pass
+// asks until none is left. What remains is arithmetic on tensors, for which upstream has the
+// patterns. Constants that are the same everywhere become scalars captured by bodies: as tensors
+// they would be buffers.
 
 #include "llvm/ADT/StringSet.h"
 #include "mlir/Dialect/Arith/IR/Arith.h"
@@ -45,7 +47,8 @@ bool boundsLoopsWithout(linalg::GenericOp op, ArrayRef<unsigned> dropped) {
   return bounded.all();
 }
 
-/// The scalar that `value` holds at every place, built at `b`'s insertion point; null if there is none.
+/// The scalar that `value` holds at every place, built at `b`'s insertion point; null if there is
+/// none.
 Value scalarEverywhere(OpBuilder& b, Value value) {
   if (!isa<ShapedType>(value.getType())) return value;
   Type element = getElementTypeOrSelf(value.getType());
@@ -55,7 +58,8 @@ Value scalarEverywhere(OpBuilder& b, Value value) {
   }
   SplatElementsAttr splat;
   if (!matchPattern(value, m_Constant(&splat)) || isa<ComplexType>(element)) return {};
-  return arith::ConstantOp::create(b, value.getLoc(), cast<TypedAttr>(splat.getSplatValue<Attribute>()));
+  return arith::ConstantOp::create(b, value.getLoc(),
+                                   cast<TypedAttr>(splat.getSplatValue<Attribute>()));
 }
 
 /// Inputs that hold one value everywhere become captured scalars.
@@ -68,7 +72,8 @@ struct CaptureScalarInputs : OpRewritePattern<linalg::GenericOp> {
     for (OpOperand* input : op.getDpsInputOperands()) {
       unsigned number = input->getOperandNumber();
       dropped.push_back(number);
-      Value scalar = boundsLoopsWithout(op, dropped) ? scalarEverywhere(rewriter, input->get()) : Value();
+      Value scalar =
+          boundsLoopsWithout(op, dropped) ? scalarEverywhere(rewriter, input->get()) : Value();
       if (scalar) {
         scalars.push_back(scalar);
       } else {
@@ -84,9 +89,8 @@ struct CaptureScalarInputs : OpRewritePattern<linalg::GenericOp> {
       maps.push_back(map);
       if (i < static_cast<size_t>(op.getNumDpsInputs())) inputs.push_back(op.getInputs()[i]);
     }
-    auto replacement =
-        linalg::GenericOp::create(rewriter, op.getLoc(), op.getResultTypes(), inputs, op.getOutputs(),
-                                  maps, op.getIteratorTypesArray());
+    auto replacement = linalg::GenericOp::create(rewriter, op.getLoc(), op.getResultTypes(), inputs,
+                                                 op.getOutputs(), maps, op.getIteratorTypesArray());
     Block* from = op.getBody();
     SmallVector<Type> types;
     SmallVector<Location> locs;
@@ -115,10 +119,12 @@ struct DropUnreadDestinations : OpRewritePattern<linalg::GenericOp> {
   LogicalResult matchAndRewrite(linalg::GenericOp op, PatternRewriter& rewriter) const override {
     bool changed = false;
     for (OpOperand& init : op.getDpsInitsMutable()) {
-      if (op.payloadUsesValueFromOperand(&init) || init.get().getDefiningOp<tensor::EmptyOp>()) continue;
+      if (op.payloadUsesValueFromOperand(&init) || init.get().getDefiningOp<tensor::EmptyOp>())
+        continue;
       auto type = dyn_cast<RankedTensorType>(init.get().getType());
       if (!type || !type.hasStaticShape()) continue;
-      Value empty = tensor::EmptyOp::create(rewriter, op.getLoc(), type.getShape(), type.getElementType());
+      Value empty =
+          tensor::EmptyOp::create(rewriter, op.getLoc(), type.getShape(), type.getElementType());
       rewriter.modifyOpInPlace(op, [&] { init.set(empty); });
       changed = true;
     }
@@ -146,8 +152,8 @@ struct Decompose : impl::DecomposeBase<Decompose> {
 
     RewritePatternSet patterns(&getContext());
     linalg::populateElementwiseToLinalgConversionPatterns(patterns);
-    patterns.add<CaptureScalarInputs, DropUnreadDestinations, Generalize, linalg::DecomposePadOpPattern>(
-        &getContext());
+    patterns.add<CaptureScalarInputs, DropUnreadDestinations, Generalize,
+                 linalg::DecomposePadOpPattern>(&getContext());
     if (failed(applyPatternsGreedily(function, std::move(patterns)))) return signalPassFailure();
     fillConstants(function);
   }
@@ -155,13 +161,15 @@ struct Decompose : impl::DecomposeBase<Decompose> {
  private:
   bool isKept(Operation* op, const llvm::StringSet<>& names) {
     if (isKernelRoot(op) || names.contains(op->getName().getStringRef())) return true;
-    return keepDifferentiable && isa_and_present<WeirDialect>(op->getDialect()) && isa<DifferentiableOpInterface>(op);
+    return keepDifferentiable && isa_and_present<WeirDialect>(op->getDialect()) &&
+           isa<DifferentiableOpInterface>(op);
   }
 
   LogicalResult decomposeAll(func::FuncOp function) {
     llvm::StringSet<> names;
     for (const std::string& name : keep) names.insert(name);
-    // Bodies of structured ops hold scalars: emitters evaluate those. Only ops on whole tensors are taken apart.
+    // Bodies of structured ops hold scalars: emitters evaluate those. Only ops on whole tensors are
+    // taken apart.
     std::vector<Operation*> worklist;
     for (Block& block : function.getBody()) {
       for (Operation& op : block) worklist.push_back(&op);
@@ -178,8 +186,8 @@ struct Decompose : impl::DecomposeBase<Decompose> {
       if (failed(values) || values->size() != op->getNumResults()) {
         return op->emitOpError() << "can't be decomposed";
       }
-      for (Operation* added = before ? before->getNextNode() : &op->getBlock()->front(); added != op;
-           added = added->getNextNode()) {
+      for (Operation* added = before ? before->getNextNode() : &op->getBlock()->front();
+           added != op; added = added->getNextNode()) {
         worklist.push_back(added);
       }
       rewriter.replaceOp(op, *values);
@@ -195,14 +203,15 @@ struct Decompose : impl::DecomposeBase<Decompose> {
       if (!type || !isa<SplatElementsAttr>(constant.getValue())) return;
       if (constant->getParentOp() != function || constant->use_empty()) return;
       if (type.getNumElements() == 1 && type.getElementType().isIntOrFloat() &&
-          type.getRank() == 0 && llvm::any_of(constant->getUsers(), llvm::IsaPred<tensor::ExtractOp>)) {
+          type.getRank() == 0 &&
+          llvm::any_of(constant->getUsers(), llvm::IsaPred<tensor::ExtractOp>)) {
         return;
       }
       rewriter.setInsertionPoint(constant);
       Value scalar = scalarEverywhere(rewriter, constant);
       if (!scalar) return;
-      Value empty =
-          tensor::EmptyOp::create(rewriter, constant.getLoc(), type.getShape(), type.getElementType());
+      Value empty = tensor::EmptyOp::create(rewriter, constant.getLoc(), type.getShape(),
+                                            type.getElementType());
       auto fill = linalg::FillOp::create(rewriter, constant.getLoc(), scalar, empty);
       rewriter.replaceOp(constant, fill.getResult(0));
     });

@@ -1,5 +1,5 @@
-// Groups ops into kernels and outlines them. What may share a kernel is decided in dispatch_groups.cpp, how a group
-// becomes a function in dispatch_outline.cpp.
+// Groups ops into kernels and outlines them. What may share a kernel is decided in
+// dispatch_groups.cpp, how a group becomes a function in dispatch_outline.cpp.
 
 #include "mlir/Dialect/Arith/IR/Arith.h"
 #include "mlir/Dialect/Func/IR/FuncOps.h"

@@ -48,14 +48,16 @@ static SmallVector<int> keptDims(SliceOp op, int64_t wholeRank) {
   return kept;
 }
 
-/// Loops of the side with more dimensions, numbered by those of the other side, or the other way round.
-static SmallVector<int> reshapeLoops(ArrayRef<ReassociationIndices> groups, int64_t rank, bool onLargeSide,
-                                     bool resultIsLarge) {
+/// Loops of the side with more dimensions, numbered by those of the other side, or the other way
+/// round.
+static SmallVector<int> reshapeLoops(ArrayRef<ReassociationIndices> groups, int64_t rank,
+                                     bool onLargeSide, bool resultIsLarge) {
   SmallVector<int> loops(rank, kNoLoop);
   for (auto [small, group] : llvm::enumerate(groups)) {
     if (group.size() != 1) continue;
     int64_t large = group[0];
-    loops[onLargeSide ? large : static_cast<int64_t>(small)] = static_cast<int>(resultIsLarge ? large : small);
+    loops[onLargeSide ? large : static_cast<int64_t>(small)] =
+        static_cast<int>(resultIsLarge ? large : small);
   }
   return loops;
 }
@@ -63,7 +65,8 @@ static SmallVector<int> reshapeLoops(ArrayRef<ReassociationIndices> groups, int6
 SmallVector<int> loopsOfOperand(OpOperand& operand) {
   Operation* op = operand.getOwner();
   int64_t rank = rankOf(operand.get());
-  if (auto linalgOp = dyn_cast<linalg::LinalgOp>(op)) return loopsOfMap(linalgOp.getMatchingIndexingMap(&operand));
+  if (auto linalgOp = dyn_cast<linalg::LinalgOp>(op))
+    return loopsOfMap(linalgOp.getMatchingIndexingMap(&operand));
   if (auto slice = dyn_cast<tensor::ExtractSliceOp>(op)) {
     SmallVector<int> loops(rank, kNoLoop);
     for (auto [small, large] : llvm::enumerate(keptDims(slice, rank))) {
@@ -91,10 +94,12 @@ SmallVector<int> loopsOfOperand(OpOperand& operand) {
     return loops;
   }
   if (auto expand = dyn_cast<tensor::ExpandShapeOp>(op)) {
-    return reshapeLoops(expand.getReassociationIndices(), rank, /*onLargeSide=*/false, /*resultIsLarge=*/true);
+    return reshapeLoops(expand.getReassociationIndices(), rank, /*onLargeSide=*/false,
+                        /*resultIsLarge=*/true);
   }
   if (auto collapse = dyn_cast<tensor::CollapseShapeOp>(op)) {
-    return reshapeLoops(collapse.getReassociationIndices(), rank, /*onLargeSide=*/true, /*resultIsLarge=*/false);
+    return reshapeLoops(collapse.getReassociationIndices(), rank, /*onLargeSide=*/true,
+                        /*resultIsLarge=*/false);
   }
   return SmallVector<int>(rank, kNoLoop);
 }
@@ -117,9 +122,11 @@ SmallVector<int> loopsOfResult(OpResult result) {
   } else if (auto concat = dyn_cast<tensor::ConcatOp>(op)) {
     loops[concat.getDim()] = kNoLoop;
   } else if (auto expand = dyn_cast<tensor::ExpandShapeOp>(op)) {
-    return reshapeLoops(expand.getReassociationIndices(), rank, /*onLargeSide=*/true, /*resultIsLarge=*/true);
+    return reshapeLoops(expand.getReassociationIndices(), rank, /*onLargeSide=*/true,
+                        /*resultIsLarge=*/true);
   } else if (auto collapse = dyn_cast<tensor::CollapseShapeOp>(op)) {
-    return reshapeLoops(collapse.getReassociationIndices(), rank, /*onLargeSide=*/false, /*resultIsLarge=*/false);
+    return reshapeLoops(collapse.getReassociationIndices(), rank, /*onLargeSide=*/false,
+                        /*resultIsLarge=*/false);
   } else {
     loops.assign(rank, kNoLoop);
   }
@@ -130,8 +137,11 @@ SmallVector<int> rowLoopsOf(Operation* op) {
   SmallVector<int> rows;
   if (op->getNumResults() == 0) return rows;
   auto generic = dyn_cast<linalg::GenericOp>(op);
-  // Concatenations stay in the host program, where the planner has producers write straight to their part.
-  if (!generic && !isa<linalg::FillOp, tensor::ExtractSliceOp, tensor::ExpandShapeOp, tensor::CollapseShapeOp>(op)) {
+  // Concatenations stay in the host program, where the planner has producers write straight to
+  // their part.
+  if (!generic &&
+      !isa<linalg::FillOp, tensor::ExtractSliceOp, tensor::ExpandShapeOp, tensor::CollapseShapeOp>(
+          op)) {
     return rows;
   }
   if (generic && reducesOverRows(generic)) return rows;

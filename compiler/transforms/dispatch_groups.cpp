@@ -37,7 +37,8 @@ class Grouping {
       if (isClonedIntoKernels(&op)) continue;
       auto group = std::make_unique<Group>();
       group->ops.push_back(&op);
-      group->isHost = !isa<linalg::GenericOp, linalg::FillOp>(op) && !isKernelRoot(&op) && !isView(&op);
+      group->isHost =
+          !isa<linalg::GenericOp, linalg::FillOp>(op) && !isKernelRoot(&op) && !isView(&op);
       SmallVector<int> rows = rowLoopsOf(&op);
       group->rowRank = static_cast<int64_t>(rows.size());
       group->rowLoops[&op] = rows;
@@ -47,7 +48,8 @@ class Grouping {
   }
 
   void run() {
-    // Producers join their consumers until nothing changes; then groups that read the same tensor; then once more.
+    // Producers join their consumers until nothing changes; then groups that read the same tensor;
+    // then once more.
     while (mergeAlongValues()) {
     }
     if (mergeSiblings()) {
@@ -79,7 +81,8 @@ class Grouping {
   /// Merges `b` into `a` if the result is a kernel that is worth it.
   bool tryMerge(Group* a, Group* b, Value shared);
 
-  /// The rows that ops of both groups would have, given what flows between them (or both read); 0 if none.
+  /// The rows that ops of both groups would have, given what flows between them (or both read); 0
+  /// if none.
   int64_t commonRows(Group* a, Group* b, Value shared, RowLoops& rows);
 
   bool isWorthIt(Group* a, Group* b, int64_t rowRank, const RowLoops& rows);
@@ -155,7 +158,8 @@ int64_t Grouping::commonRows(Group* a, Group* b, Value shared, RowLoops& rows) {
   }
   if (pairs.empty()) return 0;
 
-  // Rows of groups of several ops are settled; an op that is still alone takes the order that the value asks for.
+  // Rows of groups of several ops are settled; an op that is still alone takes the order that the
+  // value asks for.
   DenseMap<Operation*, SmallVector<int>> allowed;
   for (Group* group : {a, b}) {
     for (Operation* op : group->ops) {
@@ -170,7 +174,8 @@ int64_t Grouping::commonRows(Group* a, Group* b, Value shared, RowLoops& rows) {
     auto settle = [&](Operation* op, int loop) {
       if (loop == kNoLoop || !llvm::is_contained(allowed[op], loop)) return false;
       SmallVector<int>& loops = rows[op];
-      if (groupOf[op]->ops.size() > 1 || static_cast<int64_t>(loops.size()) > rank) return at(loops, rank) == loop;
+      if (groupOf[op]->ops.size() > 1 || static_cast<int64_t>(loops.size()) > rank)
+        return at(loops, rank) == loop;
       if (llvm::is_contained(loops, loop)) return false;
       loops.push_back(loop);
       return true;
@@ -267,7 +272,8 @@ bool Grouping::isWorthIt(Group* a, Group* b, int64_t rowRank, const RowLoops& ro
     }
   }
   if (static_cast<int64_t>(outside.size()) > limits.maxValues) return false;
-  int64_t blockRows = std::min(count, products > 0 ? limits.rowsPerProductBlock : limits.rowsPerBlock);
+  int64_t blockRows =
+      std::min(count, products > 0 ? limits.rowsPerProductBlock : limits.rowsPerBlock);
   if (scratch * blockRows > limits.scratchBytes) return false;
   if (products > 1 && weights > limits.weightBytes) return false;
 
@@ -318,7 +324,8 @@ bool Grouping::mergeAlongValues() {
   for (Operation& op : block) {
     if (!groupOf.contains(&op)) continue;
     SmallVector<Value> read = llvm::to_vector(op.getOperands());
-    llvm::stable_sort(read, [](Value x, Value y) { return byteSize(x.getType()) > byteSize(y.getType()); });
+    llvm::stable_sort(
+        read, [](Value x, Value y) { return byteSize(x.getType()) > byteSize(y.getType()); });
     for (Value value : read) {
       if (Group* producer = groupOfValue(value)) changed |= tryMerge(producer, groupOf[&op], value);
     }
@@ -332,12 +339,14 @@ bool Grouping::mergeSiblings() {
     if (!isa<RankedTensorType>(value.getType())) return;
     SmallVector<Operation*> users;
     for (Operation* user : value.getUsers()) {
-      if (isa<linalg::GenericOp>(user) && groupOf.contains(user) && !llvm::is_contained(users, user)) {
+      if (isa<linalg::GenericOp>(user) && groupOf.contains(user) &&
+          !llvm::is_contained(users, user)) {
         users.push_back(user);
       }
     }
     llvm::sort(users, [&](Operation* x, Operation* y) { return position[x] < position[y]; });
-    for (size_t i = 1; i < users.size(); ++i) changed |= tryMerge(groupOf[users[0]], groupOf[users[i]], value);
+    for (size_t i = 1; i < users.size(); ++i)
+      changed |= tryMerge(groupOf[users[0]], groupOf[users[i]], value);
   };
   for (BlockArgument argument : block.getArguments()) mergeUsers(argument);
   for (Operation& op : block) {
@@ -356,9 +365,10 @@ void Grouping::releaseViews() {
       if (group->isHost) continue;
       for (Operation* op : std::vector<Operation*>(group->ops)) {
         if (!isView(op)) continue;
-        bool readsInside = llvm::any_of(op->getOperands(), [&](Value v) { return groupOfValue(v) == group; });
-        bool usedInside =
-            llvm::any_of(op->getUsers(), [&](Operation* user) { return groupOf.lookup(user) == group; });
+        bool readsInside =
+            llvm::any_of(op->getOperands(), [&](Value v) { return groupOfValue(v) == group; });
+        bool usedInside = llvm::any_of(
+            op->getUsers(), [&](Operation* user) { return groupOf.lookup(user) == group; });
         if (readsInside && usedInside) continue;
         auto alone = std::make_unique<Group>();
         alone->ops.push_back(op);

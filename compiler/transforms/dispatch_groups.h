@@ -1,9 +1,10 @@
 // Which ops of a host function share a kernel.
 //
-// The ops of a group have a row space in common: leading dimensions that every value between them has, with the same
-// extents, and that producer and consumer walk alike. So one thread can take a block of rows through all ops of the
-// group, and what isn't a result of the group never leaves its cache. A product brings its epilogue along this way, a
-// norm its reductions, an optimizer its three updates.
+// The ops of a group have a row space in common: leading dimensions that every value between them
+// has, with the same extents, and that producer and consumer walk alike. So one thread can take a
+// block of rows through all ops of the group, and what isn't a result of the group never leaves its
+// cache. A product brings its epilogue along this way, a norm its reductions, an optimizer its
+// three updates.
 
 #ifndef WEIR_COMPILER_TRANSFORMS_DISPATCH_GROUPS_H_
 #define WEIR_COMPILER_TRANSFORMS_DISPATCH_GROUPS_H_
@@ -20,8 +21,8 @@ namespace weir {
 
 /// What a kernel may cost; the one place for it.
 struct DispatchLimits {
-  /// Bytes of values of a block of rows that stay inside a kernel: half of a second-level cache, so that what streams
-  /// through has room.
+  /// Bytes of values of a block of rows that stay inside a kernel: half of a second-level cache, so
+  /// that what streams through has room.
   int64_t scratchBytes = 512 << 10;
   /// A product wants blocks of at least so many rows, other kernels can do with few.
   int64_t rowsPerProductBlock = 16;
@@ -47,12 +48,14 @@ struct DispatchGroup {
   bool isHost = false;
 };
 
-/// Ops that kernels clone instead of receiving their results: constants of one number, empty tensors, fills.
+/// Ops that kernels clone instead of receiving their results: constants of one number, empty
+/// tensors, fills.
 bool isClonedIntoKernels(mlir::Operation* op);
 
-/// Splits the ops of `block` into groups, in an order in which they can run. Ops of which each kernel has its own copy
-/// are in none.
-std::vector<std::unique_ptr<DispatchGroup>> groupOps(mlir::Block& block, const DispatchLimits& limits);
+/// Splits the ops of `block` into groups, in an order in which they can run. Ops of which each
+/// kernel has its own copy are in none.
+std::vector<std::unique_ptr<DispatchGroup>> groupOps(mlir::Block& block,
+                                                     const DispatchLimits& limits);
 
 }  // namespace weir
 

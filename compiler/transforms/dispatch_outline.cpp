@@ -107,7 +107,8 @@ func::FuncOp buildKernel(const DispatchGroup& group, const Border& border, Rewri
   Block* body = kernel.addEntryBlock();
   rewriter.setInsertionPointToEnd(body);
   IRMapping mapping;
-  for (auto [value, argument] : llvm::zip(border.arguments, body->getArguments())) mapping.map(value, argument);
+  for (auto [value, argument] : llvm::zip(border.arguments, body->getArguments()))
+    mapping.map(value, argument);
   std::function<void(Value)> bring = [&](Value value) {
     if (mapping.contains(value) || !isCloned(value)) return;
     for (Value operand : value.getDefiningOp()->getOperands()) bring(operand);
@@ -119,8 +120,9 @@ func::FuncOp buildKernel(const DispatchGroup& group, const Border& border, Rewri
     Operation* clone = rewriter.clone(*op, mapping);
     if (auto generic = dyn_cast<linalg::GenericOp>(clone)) generics.push_back({generic, op});
   }
-  func::ReturnOp::create(rewriter, loc,
-                         llvm::map_to_vector(border.results, [&](Value value) { return mapping.lookup(value); }));
+  func::ReturnOp::create(rewriter, loc, llvm::map_to_vector(border.results, [&](Value value) {
+                           return mapping.lookup(value);
+                         }));
   for (auto [generic, op] : generics) {
     auto rows = group.rowLoops.find(op);
     if (rows != group.rowLoops.end()) putRowsFirst(generic, rows->second, rewriter);
@@ -143,14 +145,17 @@ void outlineGroup(const DispatchGroup& group, SymbolTable& symbols, RewriterBase
   symbols.insert(kernel);
 
   rewriter.setInsertionPoint(terminator);
-  auto launch = LaunchOp::create(rewriter, group.ops[0]->getLoc(), kernel.getResultTypes(),
-                                 SymbolRefAttr::get(kernel), border.arguments.getArrayRef(), ArrayAttr());
+  auto launch =
+      LaunchOp::create(rewriter, group.ops[0]->getLoc(), kernel.getResultTypes(),
+                       SymbolRefAttr::get(kernel), border.arguments.getArrayRef(), ArrayAttr());
   IRMapping mapping;
-  for (auto [value, result] : llvm::zip(border.results, launch.getResults())) mapping.map(value, result);
+  for (auto [value, result] : llvm::zip(border.results, launch.getResults()))
+    mapping.map(value, result);
   for (Operation* view : border.hostViews) rewriter.clone(*view, mapping);
   for (Operation* op : group.ops) {
     for (Value result : op->getResults()) {
-      if (Value replacement = mapping.lookupOrNull(result)) rewriter.replaceAllUsesWith(result, replacement);
+      if (Value replacement = mapping.lookupOrNull(result))
+        rewriter.replaceAllUsesWith(result, replacement);
     }
   }
   for (Operation* op : llvm::reverse(group.ops)) rewriter.eraseOp(op);

@@ -10,9 +10,11 @@
 
 namespace weir {
 
-/// Moves `group` to the end of its block (before the terminator): as it is if it is of the host, else as a launch of a
-/// new function in `symbols`. Groups must be handed over in the order in which they can run.
-void outlineGroup(const DispatchGroup& group, mlir::SymbolTable& symbols, mlir::RewriterBase& rewriter);
+/// Moves `group` to the end of its block (before the terminator): as it is if it is of the host,
+/// else as a launch of a new function in `symbols`. Groups must be handed over in the order in
+/// which they can run.
+void outlineGroup(const DispatchGroup& group, mlir::SymbolTable& symbols,
+                  mlir::RewriterBase& rewriter);
 
 }  // namespace weir
 

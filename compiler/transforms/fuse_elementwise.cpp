@@ -1,7 +1,8 @@
 // Elementwise fusion by upstream's patterns; what is ours is the answer to "is it worth it?".
 //
-// Dispatch comes later and keeps the values between ops of one kernel in scratch, so this pass only takes fusions that
-// can't lose: it never makes a consumer evaluate an expensive body more often than once per element of the producer.
+// Dispatch comes later and keeps the values between ops of one kernel in scratch, so this pass only
+// takes fusions that can't lose: it never makes a consumer evaluate an expensive body more often
+// than once per element of the producer.
 
 #include "mlir/Dialect/Arith/IR/Arith.h"
 #include "mlir/Dialect/Func/IR/FuncOps.h"
@@ -22,7 +23,8 @@ using namespace mlir;
 
 namespace {
 
-/// A body of nothing but conversions to a wider type (which products undo in their inner loop at no cost).
+/// A body of nothing but conversions to a wider type (which products undo in their inner loop at no
+/// cost).
 bool widensOnly(linalg::GenericOp op) {
   bool any = false;
   for (Operation& inner : op.getBody()->without_terminator()) {
@@ -52,8 +54,8 @@ struct FuseElementwise : impl::FuseElementwiseBase<FuseElementwise> {
     func::FuncOp function = getOperation();
     if (function.isExternal()) return;
     RewritePatternSet patterns(&getContext());
-    linalg::populateElementwiseOpsFusionPatterns(patterns,
-                                                 [&](OpOperand* operand) { return isWorthIt(operand); });
+    linalg::populateElementwiseOpsFusionPatterns(
+        patterns, [&](OpOperand* operand) { return isWorthIt(operand); });
     linalg::populateEraseUnusedOperandsAndResultsPatterns(patterns);
     GreedyRewriteConfig config;
     config.setUseTopDownTraversal(true);
@@ -68,7 +70,8 @@ struct FuseElementwise : impl::FuseElementwiseBase<FuseElementwise> {
     // Results beyond the fused one would be computed by a second copy of the body.
     if (producer.getNumResults() != 1) return false;
     if (isContraction(consumer)) {
-      return widensOnly(producer) && producer.getMatchingIndexingMap(producer.getDpsInputOperand(0)).isPermutation();
+      return widensOnly(producer) &&
+             producer.getMatchingIndexingMap(producer.getDpsInputOperand(0)).isPermutation();
     }
     if (producer.getNumDpsInputs() + consumer.getNumDpsInputs() - 1 > maxInputs) return false;
 
@@ -78,7 +81,8 @@ struct FuseElementwise : impl::FuseElementwiseBase<FuseElementwise> {
     int64_t cost = bodyCost(producer);
     bool isCheap = cost <= cheap;
     if (isUsedOnlyBy(operand->get(), consumer)) return !repeats || isCheap;
-    // Several users: each evaluates the body for itself and reads the producer's inputs in its stead.
+    // Several users: each evaluates the body for itself and reads the producer's inputs in its
+    // stead.
     return isCheap && newBytes(producer, consumer) <= byteSize(operand->get().getType());
   }
 };

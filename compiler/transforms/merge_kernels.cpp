@@ -1,7 +1,8 @@
 // Merges kernels that do the same work.
 //
-// Equality is that of the printed generic form with names, locations and the values of i64 constants left out. Where the
-// members of a class disagree on a constant, it becomes an argument and each launch passes its own.
+// Equality is that of the printed generic form with names, locations and the values of i64
+// constants left out. Where the members of a class disagree on a constant, it becomes an argument
+// and each launch passes its own.
 
 #include <map>
 
@@ -52,7 +53,8 @@ std::string keyOf(Kernel& kernel) {
   kernel.function.setSymName("kernel");
   std::string key;
   llvm::raw_string_ostream os(key);
-  kernel.function->print(os, OpPrintingFlags().printGenericOpForm().useLocalScope().enableDebugInfo(false));
+  kernel.function->print(
+      os, OpPrintingFlags().printGenericOpForm().useLocalScope().enableDebugInfo(false));
   kernel.function.setSymNameAttr(name);
   setConstants([&](size_t i) { return kernel.values[i]; });
   return key;
@@ -71,7 +73,8 @@ struct MergeKernels : impl::MergeKernelsBase<MergeKernels> {
       classes[key->first].push_back(kernel);
     }
     DenseMap<StringAttr, SmallVector<LaunchOp>> launches;
-    getOperation().walk([&](LaunchOp launch) { launches[launch.getKernelAttr().getAttr()].push_back(launch); });
+    getOperation().walk(
+        [&](LaunchOp launch) { launches[launch.getKernelAttr().getAttr()].push_back(launch); });
 
     for (auto& [key, members] : classes) {
       if (members.size() > 1) merge(members, launches);
@@ -79,7 +82,8 @@ struct MergeKernels : impl::MergeKernelsBase<MergeKernels> {
   }
 
  private:
-  static void merge(SmallVectorImpl<Kernel>& members, DenseMap<StringAttr, SmallVector<LaunchOp>>& launches) {
+  static void merge(SmallVectorImpl<Kernel>& members,
+                    DenseMap<StringAttr, SmallVector<LaunchOp>>& launches) {
     Kernel& kept = members.front();
     SmallVector<size_t> different;
     for (size_t i = 0; i < kept.values.size(); ++i) {
@@ -98,7 +102,8 @@ struct MergeKernels : impl::MergeKernelsBase<MergeKernels> {
       for (LaunchOp launch : launches[member.function.getSymNameAttr()]) {
         OpBuilder b(launch);
         for (size_t i : different) {
-          Value value = arith::ConstantOp::create(b, launch.getLoc(), b.getI64IntegerAttr(member.values[i]));
+          Value value =
+              arith::ConstantOp::create(b, launch.getLoc(), b.getI64IntegerAttr(member.values[i]));
           launch.getOperandsMutable().append(value);
         }
         launch.setKernelAttr(FlatSymbolRefAttr::get(kept.function.getSymNameAttr()));

@@ -10,15 +10,15 @@ namespace weir {
 using namespace mlir;
 
 bool isKernelRoot(Operation* op) {
-  static const llvm::StringSet<> kRoots = {"weir.scan",           "weir.scan_vjp",
-                                           "weir.recurrence",     "weir.recurrence_vjp",
-                                           "weir.gather_rows",    "weir.scatter_rows"};
+  static const llvm::StringSet<> kRoots = {"weir.scan",        "weir.scan_vjp",
+                                           "weir.recurrence",  "weir.recurrence_vjp",
+                                           "weir.gather_rows", "weir.scatter_rows"};
   return kRoots.contains(op->getName().getStringRef());
 }
 
 bool isView(Operation* op) {
-  return isa<tensor::ExtractSliceOp, tensor::InsertSliceOp, tensor::ConcatOp,
-             tensor::ExpandShapeOp, tensor::CollapseShapeOp>(op);
+  return isa<tensor::ExtractSliceOp, tensor::InsertSliceOp, tensor::ConcatOp, tensor::ExpandShapeOp,
+             tensor::CollapseShapeOp>(op);
 }
 
 /// Looks through conversions: bf16 products are written extf, extf, mulf, addf.
@@ -48,7 +48,8 @@ bool isContraction(linalg::GenericOp op) {
     if (!lhs || !rhs || lhs == rhs || lhs.getOwner() != body || rhs.getOwner() != body) {
       return false;
     }
-    // Each side must have a dimension that the other lacks, or it is a weighted sum, as in a norm's gradient.
+    // Each side must have a dimension that the other lacks, or it is a weighted sum, as in a norm's
+    // gradient.
     auto lacks = [&](BlockArgument from, BlockArgument in) {
       AffineMap a = op.getIndexingMapsArray()[from.getArgNumber()];
       AffineMap b = op.getIndexingMapsArray()[in.getArgNumber()];

@@ -1,4 +1,5 @@
-// What kind of work an op is, as fusion and dispatch see it: the predicates that more than one pass asks.
+// What kind of work an op is, as fusion and dispatch see it: the predicates that more than one pass
+// asks.
 
 #ifndef WEIR_COMPILER_TRANSFORMS_OP_KINDS_H_
 #define WEIR_COMPILER_TRANSFORMS_OP_KINDS_H_
@@ -16,21 +17,22 @@ bool isKernelRoot(mlir::Operation* op);
 /// An op that only says where elements are: slices, reshapes, concatenations.
 bool isView(mlir::Operation* op);
 
-/// A product with accumulation: reduction loops, and a body that adds the product of two inputs to the accumulator.
+/// A product with accumulation: reduction loops, and a body that adds the product of two inputs to
+/// the accumulator.
 bool isContraction(mlir::linalg::GenericOp op);
 
 /// All loops parallel.
 bool isElementwise(mlir::linalg::GenericOp op);
 
-/// A reduction over the outermost dimensions of everything it reads, such as the gradient of a weight or a bias: no
-/// block of its inputs' rows is enough to finish any part of its result.
+/// A reduction over the outermost dimensions of everything it reads, such as the gradient of a
+/// weight or a bias: no block of its inputs' rows is enough to finish any part of its result.
 bool reducesOverRows(mlir::linalg::GenericOp op);
 
 /// The body is conversions between types only (or nothing: a broadcast, a transposition).
 bool isCastOnly(mlir::linalg::GenericOp op);
 
-/// Rough cost of evaluating the body once, in simple arithmetic operations; divisions and transcendental functions
-/// count for several.
+/// Rough cost of evaluating the body once, in simple arithmetic operations; divisions and
+/// transcendental functions count for several.
 int64_t bodyCost(mlir::linalg::GenericOp op);
 
 /// Iterations of all loops.
