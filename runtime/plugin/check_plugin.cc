@@ -9,6 +9,7 @@
 #include "absl/status/status.h"
 #include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
+#include "runtime/plugin/plugin_task.h"
 #include "runtime/plugin/registry.h"
 
 namespace weir::runtime {
@@ -247,6 +248,9 @@ PluginReport CheckPlugin(const std::string& file) {
       report.findings.push_back({false, absl::StrCat("layer '", name, "': has no doc")});
     }
   }
+  TaskRegistry tasks;
+  status = AddPluginTasks(registry, tasks);
+  if (!status.ok()) report.findings.push_back({true, std::string(status.message())});
   for (const auto& [name, task] : registry.tasks()) TaskChecker(task.task, report).Run();
   return report;
 }

@@ -47,8 +47,8 @@
  * Change log
  *   1  First version: layers, kernels, tasks.
  */
-#ifndef WEIR_RUNTIME_PLUGIN_WEIR_PLUGIN_H_
-#define WEIR_RUNTIME_PLUGIN_WEIR_PLUGIN_H_
+#ifndef WEIR_PLUGIN_H_
+#define WEIR_PLUGIN_H_
 
 #include <stddef.h>
 #include <stdint.h>
@@ -142,8 +142,10 @@ typedef struct WeirTask {
   size_t struct_size;
   const char* name; /* required; same letters as a layer's name */
   const char* doc;  /* may be NULL */
-  const char*
-      options; /* the options and their defaults, as "length = 64, tokens = 16"; may be NULL */
+  /* The options and their defaults, as "length = 64, noise = 0.5, hard = true, name = \"x\"":
+   * integers, reals, true or false, quoted text; the default's kind is the option's. The host adds
+   * "batch" and "eval_sequences", which a task must not have itself. May be NULL: no options. */
+  const char* options;
 
   /* Required. Makes an instance from options ("length = 128": those that differ from the defaults;
    * "" for none) and stores it in *user. An option it doesn't know is an error. `error` has room
@@ -159,8 +161,9 @@ typedef struct WeirTask {
 
   /* Required. Writes sequence number `index` of the stream `seed`: length() tokens and as many
    * targets, where a target is a token or -1 (no loss at this position). The buffers are the
-   * host's. The result depends on (options, seed, index) only. Called from several threads at once.
-   * Returns 0 for success. */
+   * host's. The result depends on (options, seed, index) only. Held-out sequences are a stream of
+   * their own, whose seed no training stream has. Called from several threads at once. Returns 0
+   * for success. */
   int32_t (*fill)(void* user, uint64_t seed, uint64_t index, int32_t* tokens, int32_t* targets);
 
   /* Ends an instance; called once per successful create(), when no other call is running. NULL if
@@ -195,4 +198,4 @@ WEIR_PLUGIN_EXPORT const WeirPlugin* weir_plugin_query(uint32_t host_max_version
 } /* extern "C" */
 #endif
 
-#endif /* WEIR_RUNTIME_PLUGIN_WEIR_PLUGIN_H_ */
+#endif /* WEIR_PLUGIN_H_ */
