@@ -1,0 +1,156 @@
+#include "runtime/training/evaluate.h"
+
+#include <chrono>
+#include <cstring>
+#include <utility>
+
+#include "absl/strings/str_cat.h"
+
+namespace weir::runtime {
+namespace {
+
+// How often `part` fits into `whole`, or 0 if it doesn't: the same type, and extents that agree but
+// for those in front.
+int64_t Multiple(const TensorSpec& whole, const TensorSpec& part) {
+  if (whole.type != part.type || part.NumElements() == 0) return 0;
+  if (whole.NumElements() % part.NumElements() != 0) return 0;
+  // [accumulate * batch, time] and [accumulate, batch, time] are the same bytes; the row must be
+  // the same.
+  size_t row = part.shape.empty() ? 0 : part.shape.size() - 1;
+  if (whole.shape.size() < row) return 0;
+  for (size_t i = 0; i < row; ++i) {
+    if (whole.shape[whole.shape.size() - 1 - i] != part.shape[part.shape.size() - 1 - i]) return 0;
+  }
+  return whole.NumElements() / part.NumElements();
+}
+
+}  // namespace
+
+absl::StatusOr<BatchFeeder> BatchFeeder::Create(const Session& session,
+                                                const std::string& entry_point, const Task& task) {
+  const EntryPoint* entry = session.program().FindEntryPoint(entry_point);
+  if (entry == nullptr) {
+    return absl::InvalidArgumentError(
+        absl::StrCat("the program has no entry point '", entry_point, "'"));
+  }
+  const TaskSpec& spec = task.spec();
+  if (entry->inputs.size() != 2) {
+    return absl::InvalidArgumentError(absl::StrCat("the entry point '", entry_point, "' has ",
+                                                   entry->inputs.size(),
+                                                   " inputs, not tokens and targets"));
+  }
+  BatchFeeder feeder;
+  feeder.task_ = &task;
+  feeder.batches_ = Multiple(entry->inputs[0], spec.tokens);
+  if (feeder.batches_ == 0 || Multiple(entry->inputs[1], spec.targets) != feeder.batches_) {
+    return absl::InvalidArgumentError(absl::StrCat(
+        "the task's batch doesn't fit '", entry_point, "': it has ", spec.tokens.ToString(),
+        " and ", spec.targets.ToString(), ", the program wants ", entry->inputs[0].ToString(),
+        " and ", entry->inputs[1].ToString()));
+  }
+  for (const TensorSpec& input : entry->inputs) feeder.inputs_.emplace_back(input);
+  return feeder;
+}
+
+template <typename Fill>
+absl::Status BatchFeeder::FillEach(Fill fill) {
+  absl::Span<char> tokens = inputs_[0].bytes(), targets = inputs_[1].bytes();
+  size_t token_bytes = tokens.size() / batches_, target_bytes = targets.size() / batches_;
+  for (int64_t i = 0; i < batches_; ++i) {
+    absl::Status status = fill(i, tokens.subspan(i * token_bytes, token_bytes),
+                               targets.subspan(i * target_bytes, target_bytes));
+    if (!status.ok()) return status;
+  }
+  return absl::OkStatus();
+}
+
+absl::Status BatchFeeder::FillTrain(int64_t seed, int64_t call) {
+  return FillEach([&](int64_t i, absl::Span<char> tokens, absl::Span<char> targets) {
+    return task_->FillTrain(seed, call * batches_ + i, tokens, targets);
+  });
+}
+
+absl::Status BatchFeeder::FillEval(int64_t call) {
+  return FillEach([&](int64_t i, absl::Span<char> tokens, absl::Span<char> targets) {
+    int64_t index = call * batches_ + i;
+    if (index < task_->eval_batches()) return task_->FillEval(index, tokens, targets);
+    std::memset(tokens.data(), 0, tokens.size());
+    std::memset(targets.data(), 0xff, targets.size());  // -1: masked
+    return absl::OkStatus();
+  });
+}
+
+int64_t BatchFeeder::SequencesWithTargets() const {
+  absl::Span<const int32_t> targets = inputs_[1].As<int32_t>();
+  const TensorSpec& part = task_->spec().targets;
+  int64_t length = part.shape.empty() ? 1 : part.NumElements() / part.shape[0];
+  int64_t count = 0;
+  for (size_t row = 0; row < targets.size(); row += length) {
+    bool any = false;
+    for (int32_t target : targets.subspan(row, length)) any |= target >= 0;
+    count += any;
+  }
+  return count;
+}
+
+int64_t BatchFeeder::Targets() const {
+  int64_t count = 0;
+  for (int32_t target : inputs_[1].As<int32_t>()) count += target >= 0;
+  return count;
+}
+
+const HostTensor* FindOutput(const std::vector<HostTensor>& outputs, absl::string_view name) {
+  for (const HostTensor& output : outputs) {
+    if (output.spec().name == name) return &output;
+  }
+  return nullptr;
+}
+
+std::optional<double> ScalarOutput(const std::vector<HostTensor>& outputs, absl::string_view name) {
+  const HostTensor* output = FindOutput(outputs, name);
+  if (output == nullptr || output->spec().NumElements() < 1) return std::nullopt;
+  return output->Number(0);
+}
+
+absl::StatusOr<EvaluationResult> Evaluate(Session& session, const Task& task,
+                                          const std::function<bool()>& cancelled) {
+  absl::StatusOr<BatchFeeder> feeder = BatchFeeder::Create(session, "eval", task);
+  if (!feeder.ok()) return feeder.status();
+  auto start = std::chrono::steady_clock::now();
+  double loss = 0, correct = 0, sequences_correct = 0;
+  bool has_correct = task.spec().accuracy, has_sequences = task.spec().sequence_accuracy;
+  int64_t sequences = 0;
+  EvaluationResult result;
+  std::vector<HostTensor> outputs;
+  for (int64_t call = 0; call < feeder->eval_calls(); ++call) {
+    if (cancelled && cancelled()) return absl::CancelledError("the evaluation was interrupted");
+    if (absl::Status status = feeder->FillEval(call); !status.ok()) return status;
+    absl::Status status = session.Run("eval", feeder->inputs(), &outputs);
+    if (!status.ok()) return status;
+    std::optional<double> batch_loss = ScalarOutput(outputs, "loss");
+    if (!batch_loss) return absl::InvalidArgumentError("'eval' has no output 'loss'");
+    std::optional<double> batch_correct = ScalarOutput(outputs, "correct");
+    std::optional<double> batch_sequences = ScalarOutput(outputs, "sequences_correct");
+    has_correct &= batch_correct.has_value();
+    has_sequences &= batch_sequences.has_value();
+    loss += *batch_loss;
+    correct += batch_correct.value_or(0);
+    sequences_correct += batch_sequences.value_or(0);
+    result.targets += feeder->Targets();
+    sequences += feeder->SequencesWithTargets();
+    result.tokens += feeder->inputs()[1].spec().NumElements();
+  }
+  if (result.targets == 0) {
+    return absl::InvalidArgumentError("the task has no held-out targets to evaluate on");
+  }
+  result.loss = loss / static_cast<double>(result.targets);
+  if (has_correct) result.accuracy = correct / static_cast<double>(result.targets);
+  if (has_sequences && sequences > 0) {
+    result.sequence_accuracy = sequences_correct / static_cast<double>(sequences);
+  }
+  std::chrono::duration<double> seconds = std::chrono::steady_clock::now() - start;
+  result.seconds = seconds.count();
+  return result;
+}
+
+}  // namespace weir::runtime
