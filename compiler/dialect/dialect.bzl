@@ -17,6 +17,7 @@ def weir_op_interface(name, deps = []):
             (["-gen-op-interface-decls"], name + ".h.inc"),
             (["-gen-op-interface-defs"], name + ".cpp.inc"),
         ],
+        docs = [(["-gen-op-interface-docs"], name + ".md")],
         deps = deps,
     )
 
@@ -38,6 +39,7 @@ def weir_op_family(name, deps = []):
             (["-gen-op-decls", "-dialect=weir"], name + "_ops.h.inc"),
             (["-gen-op-defs", "-dialect=weir"], name + "_ops.cpp.inc"),
         ],
+        docs = [(["-gen-op-doc", "-dialect=weir"], name + "_ops.md")],
         deps = deps + [":dialect_td"],
     )
 
@@ -45,7 +47,7 @@ def weir_op_families(name, families, interfaces, interface_deps = [], family_dep
     """All families and interfaces, and the list of families for C++ (op_families.inc).
 
     Args:
-      name: a cc_library of this name holds every generated file.
+      name: a cc_library of this name holds every generated file; the filegroup <name>_manual, their documentation.
       families: stems of the families, in the order in which they are registered.
       interfaces: stems of the files of op interfaces; every family may include every one of them.
       interface_deps: td_library targets for the interfaces.
@@ -60,6 +62,10 @@ def weir_op_families(name, families, interfaces, interface_deps = [], family_dep
         name = name + "_list",
         outs = ["op_families.inc"],
         cmd = "printf '%%s\\n' %s > $@" % " ".join(["'%s'" % line for line in lines]),
+    )
+    native.filegroup(
+        name = name + "_manual",
+        srcs = [stem + suffix for stem in [f + "_ops" for f in families] + interfaces for suffix in [".md", ".td"]],
     )
     native.cc_library(
         name = name,

@@ -30,6 +30,7 @@ def weir_pass(name, srcs = [], hdrs = [], deps = [], td_deps = []):
         name = name + "_inc",
         td_file = name + ".td",
         tbl_outs = [(["-gen-pass-decls", "-name=" + _camel(name)], header + ".inc")],
+        docs = [(["-gen-pass-doc"], name + ".md")],
         deps = td_deps,
     )
     td_library(name = name + "_td", srcs = [name + ".td"], deps = td_deps)
@@ -89,6 +90,7 @@ def weir_passes(name, passes):
             outs = ["%s.%s" % (name, suffix)],
             cmd = "printf '%%s\\n' %s > $@" % " ".join(["'%s'" % line for line in lines]),
         )
+    native.filegroup(name = name + "_manual", srcs = [p + suffix for p in passes for suffix in [".md", ".td"]])
     native.cc_library(
         name = name,
         srcs = [name + ".cpp"],
