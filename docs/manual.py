@@ -99,7 +99,7 @@ def main():
     for stem, name, summary, implemented in sorted(ops, key=lambda op: op[1]):
         table += "| [`%s`](%s.md#%s) | %s | %s | %s |\n" % (
             name, stem, name.replace(".", "") + "-" + "weir" + "".join(
-                w for w in name.split(".")[1].split("_")) + "op", summary, title(stem[:-4]),
+                w for w in name.split(".")[1].split("_")) + "op", summary.replace("|", "\\|"), title(stem[:-4]),
             " | ".join("yes" if i in implemented else "" for _, i in COLUMNS))
     index = "# The manual of the dialect\n\n"
     # The index opens with what the dialect says of itself; its attributes and enums get a page.
