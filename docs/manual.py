@@ -77,6 +77,8 @@ def main():
         head = head_comment(td_files[path]) if path in td_files else ""
         if stem == "dialect":
             intro = text
+        elif stem == "types":
+            pages["types"] = "# Types\n\n" + text
         elif stem.endswith("_ops"):
             found = list(ops_of(text))
             families.append((stem, head))
@@ -110,6 +112,8 @@ def main():
     index += "## Families of ops\n\n" + "".join("- [%s](%s.md): %s\n" % (title(s), s, " ".join(h.split())) for s, h in sorted(families))
     if "attributes" in pages:
         index += "- [Attributes](attributes.md) that several families share\n"
+    if "types" in pages:
+        index += "- [Types](types.md)\n"
     index += "\n## Interfaces\n\n" + "".join("- [%s](%s.md): %s\n" % (title(s), s, " ".join(h.split())) for s, h in sorted(interfaces))
     index += "\n## Passes\n\n" + "".join("- [%s](passes_%s.md)\n" % (r, os.path.basename(r)) for r in sorted(rooms))
     index += "\n## All ops\n\nWhat an op lacks of these is an error that names it, or comes from its decomposition.\n\n" + table
