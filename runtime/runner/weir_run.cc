@@ -1,0 +1,78 @@
+// weir_run: runs a compiled program without a compiler. See --help.
+#include <unistd.h>
+
+#include <cstdint>
+#include <cstdio>
+#include <cstdlib>
+#include <string>
+
+#include "absl/flags/flag.h"
+#include "absl/flags/parse.h"
+#include "absl/flags/usage.h"
+#include "absl/strings/str_cat.h"
+#include "runtime/runner/runner.h"
+
+ABSL_FLAG(std::string, entry, "", "entry point to run: eval, train_step, ...");
+ABSL_FLAG(bool, list, false, "show what the program holds");
+ABSL_FLAG(bool, init, false, "initialize the variables first, from --seed");
+ABSL_FLAG(int64_t, seed, 1, "seed of --init");
+ABSL_FLAG(std::string, params, "", "safetensors with variables, read before the run");
+ABSL_FLAG(std::string, inputs, "", "safetensors with the entry point's inputs, by name");
+ABSL_FLAG(std::string, outputs, "", "safetensors for the outputs");
+ABSL_FLAG(std::string, params_out, "", "safetensors for all variables after the run");
+ABSL_FLAG(int64_t, repeat, 1, "how often to run the entry point");
+ABSL_FLAG(int, threads, 0, "threads; 0 for all cores");
+ABSL_FLAG(std::string, isa, "", "code to use: avx2, avx512, amx; empty for the best there is");
+ABSL_FLAG(bool, profile, false, "report the time of each kernel");
+
+namespace {
+
+int Fail(const absl::Status& status) {
+  std::fprintf(stderr, "error: %s\n", std::string(status.message()).c_str());
+  return 1;
+}
+
+}  // namespace
+
+int main(int argc, char** argv) {
+  absl::SetProgramUsageMessage(
+      "Runs an entry point of a compiled program on tensors from files.\n\n"
+      "  weir_run model.weir --list\n"
+      "  weir_run model.weir --entry=eval --params=best.safetensors --inputs=batch.safetensors "
+      "--outputs=out.safetensors\n"
+      "  weir_run model.weir --init --entry=train_step --inputs=batch.safetensors --repeat=20 "
+      "--profile\n");
+  std::vector<char*> arguments = absl::ParseCommandLine(argc, argv);
+  // `bazel run` starts programs elsewhere; paths are meant from where the user stands.
+  if (const char* directory = std::getenv("BUILD_WORKING_DIRECTORY")) {
+    if (::chdir(directory) != 0) {
+      return Fail(absl::NotFoundError(absl::StrCat("cannot change to '", directory, "'")));
+    }
+  }
+  if (arguments.size() != 2) {
+    return Fail(absl::InvalidArgumentError("name one program file; see --help"));
+  }
+  if (absl::GetFlag(FLAGS_list)) {
+    absl::StatusOr<weir::runtime::Program> program = weir::runtime::LoadProgram(arguments[1]);
+    if (!program.ok()) return Fail(program.status());
+    std::fputs(weir::runtime::DescribeProgram(*program).c_str(), stdout);
+    return 0;
+  }
+  weir::runtime::RunnerOptions options;
+  options.program = arguments[1];
+  options.entry_point = absl::GetFlag(FLAGS_entry);
+  options.initialize = absl::GetFlag(FLAGS_init);
+  options.seed = absl::GetFlag(FLAGS_seed);
+  options.params = absl::GetFlag(FLAGS_params);
+  options.inputs = absl::GetFlag(FLAGS_inputs);
+  options.outputs = absl::GetFlag(FLAGS_outputs);
+  options.params_out = absl::GetFlag(FLAGS_params_out);
+  options.repeat = absl::GetFlag(FLAGS_repeat);
+  options.threads = absl::GetFlag(FLAGS_threads);
+  options.isa = absl::GetFlag(FLAGS_isa);
+  options.profile = absl::GetFlag(FLAGS_profile);
+  absl::StatusOr<std::string> report = weir::runtime::RunProgram(options);
+  if (!report.ok()) return Fail(report.status());
+  std::fputs(report->c_str(), stdout);
+  return 0;
+}
