@@ -1,0 +1,118 @@
+#include "compiler/conversion/cpu/kernel_builder.h"
+
+#include "mlir/Dialect/Arith/IR/Arith.h"
+#include "mlir/Dialect/MemRef/IR/MemRef.h"
+#include "mlir/Dialect/SCF/IR/SCF.h"
+#include "mlir/Dialect/Vector/IR/VectorOps.h"
+#include "mlir/IR/TypeUtilities.h"
+
+namespace weir {
+
+using namespace mlir;
+
+Value KernelBuilder::constant(int64_t value) {
+  return arith::ConstantIndexOp::create(*this, value);
+}
+
+Value KernelBuilder::add(Value a, Value b) { return createOrFold<arith::AddIOp>(a, b); }
+
+Value KernelBuilder::sub(Value a, Value b) { return createOrFold<arith::SubIOp>(a, b); }
+
+Value KernelBuilder::mul(Value a, Value b) { return createOrFold<arith::MulIOp>(a, b); }
+
+Value KernelBuilder::div(Value a, int64_t b) {
+  return createOrFold<arith::DivUIOp>(a, constant(b));
+}
+
+Value KernelBuilder::rem(Value a, int64_t b) {
+  return createOrFold<arith::RemUIOp>(a, constant(b));
+}
+
+Value KernelBuilder::minimum(Value a, Value b) { return createOrFold<arith::MinSIOp>(a, b); }
+
+Value KernelBuilder::maximum(Value a, Value b) { return createOrFold<arith::MaxSIOp>(a, b); }
+
+Value KernelBuilder::offset(Value base, Value a, int64_t stride) {
+  return stride == 0 ? base : add(base, mul(a, stride));
+}
+
+Value KernelBuilder::splat(Value scalar, int64_t lanes) {
+  return vector::BroadcastOp::create(*this, VectorType::get({lanes}, scalar.getType()), scalar);
+}
+
+static Value typedConstant(KernelBuilder& b, Type type, TypedAttr element) {
+  if (auto vector = dyn_cast<VectorType>(type))
+    return arith::ConstantOp::create(b, vector, DenseElementsAttr::get(vector, Attribute(element)));
+  return arith::ConstantOp::create(b, type, element);
+}
+
+Value KernelBuilder::floatConstant(Type type, double value) {
+  return typedConstant(*this, type, getFloatAttr(getElementTypeOrSelf(type), value));
+}
+
+Value KernelBuilder::intConstant(Type type, int64_t value) {
+  return typedConstant(*this, type, getIntegerAttr(getElementTypeOrSelf(type), value));
+}
+
+Value KernelBuilder::f32Bits(Type type, uint32_t bits) {
+  APFloat value(APFloat::IEEEsingle(), APInt(32, bits));
+  return typedConstant(*this, type, FloatAttr::get(getF32Type(), value));
+}
+
+void KernelBuilder::loop(Value from, Value to, int64_t step, function_ref<void(Value)> body) {
+  auto op = scf::ForOp::create(*this, from, to, constant(step));
+  OpBuilder::InsertionGuard guard(*this);
+  setInsertionPointToStart(op.getBody());
+  body(op.getInductionVar());
+}
+
+ValueList KernelBuilder::loop(Value from, Value to, int64_t step, ValueRange inits,
+                              function_ref<ValueList(Value, ValueRange)> body) {
+  if (inits.empty()) {
+    loop(from, to, step, [&](Value i) { body(i, {}); });
+    return {};
+  }
+  auto op = scf::ForOp::create(*this, from, to, constant(step), inits);
+  {
+    OpBuilder::InsertionGuard guard(*this);
+    setInsertionPointToStart(op.getBody());
+    ValueList results = body(op.getInductionVar(), op.getRegionIterArgs());
+    scf::YieldOp::create(*this, results);
+  }
+  return ValueList(op.getResults());
+}
+
+void KernelBuilder::parallelLoop(int64_t count, bool parallel, function_ref<void(Value)> body) {
+  if (!parallel || count == 1) return loop(0, count, 1, body);
+  auto op = scf::ParallelOp::create(*this, ValueRange{constant(0)}, ValueRange{constant(count)},
+                                    ValueRange{constant(1)});
+  OpBuilder::InsertionGuard guard(*this);
+  setInsertionPointToStart(op.getBody());
+  body(op.getInductionVars()[0]);
+}
+
+void KernelBuilder::ifThen(Value condition, function_ref<void()> body) {
+  auto op = scf::IfOp::create(*this, condition, /*withElseRegion=*/false);
+  OpBuilder::InsertionGuard guard(*this);
+  setInsertionPointToStart(op.thenBlock());
+  body();
+}
+
+Value KernelBuilder::lessThan(Value a, Value b) {
+  return createOrFold<arith::CmpIOp>(arith::CmpIPredicate::slt, a, b);
+}
+
+Value KernelBuilder::view(Value bytes, Value byteOffset, int64_t elements, Type element) {
+  auto type = MemRefType::get({elements}, storageType(element));
+  return memref::ViewOp::create(*this, type, bytes, byteOffset, ValueRange{});
+}
+
+Type storageType(Type type) {
+  return type.isInteger(1) ? IntegerType::get(type.getContext(), 8) : type;
+}
+
+int64_t storageBytes(Type type) {
+  return type.isIndex() ? 8 : divideUp(type.getIntOrFloatBitWidth(), 8);
+}
+
+}  // namespace weir

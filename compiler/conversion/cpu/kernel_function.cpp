@@ -1,0 +1,147 @@
+#include "compiler/conversion/cpu/kernel_function.h"
+
+#include "mlir/Dialect/Arith/IR/Arith.h"
+#include "mlir/Dialect/Tensor/IR/Tensor.h"
+
+namespace weir {
+
+using namespace mlir;
+
+SmallVector<int64_t> denseStrides(ArrayRef<int64_t> shape) {
+  SmallVector<int64_t> strides(shape.size());
+  int64_t size = 1;
+  for (size_t d = shape.size(); d-- > 0;) {
+    strides[d] = size;
+    size *= shape[d];
+  }
+  return strides;
+}
+
+Value KernelFunction::threadOffset() {
+  auto call =
+      func::CallOp::create(b, "omp_get_thread_num", TypeRange{b.getI32Type()}, ValueRange{});
+  Value thread = arith::IndexCastOp::create(b, b.getIndexType(), call.getResult(0));
+  auto size = arith::ConstantIndexOp::create(b, -1);
+  threadSizes.push_back(size.getOperation());
+  return arith::MulIOp::create(b, thread, size);
+}
+
+void KernelFunction::finishThreadScratch() {
+  for (Operation* op : threadSizes)
+    cast<arith::ConstantOp>(op).setValueAttr(b.getIndexAttr(thread.size()));
+}
+
+namespace {
+
+/// Adds `expr * factor` to a linear form over dimensions.
+LogicalResult addLinear(AffineExpr expr, int64_t factor, SmallVectorImpl<int64_t>& strides,
+                        int64_t& offset) {
+  if (auto dim = dyn_cast<AffineDimExpr>(expr)) {
+    strides[dim.getPosition()] += factor;
+    return success();
+  }
+  if (auto constant = dyn_cast<AffineConstantExpr>(expr)) {
+    offset += factor * constant.getValue();
+    return success();
+  }
+  auto binary = dyn_cast<AffineBinaryOpExpr>(expr);
+  if (!binary) return failure();
+  if (expr.getKind() == AffineExprKind::Add)
+    return success(succeeded(addLinear(binary.getLHS(), factor, strides, offset)) &&
+                   succeeded(addLinear(binary.getRHS(), factor, strides, offset)));
+  auto scale = dyn_cast<AffineConstantExpr>(binary.getRHS());
+  if (expr.getKind() != AffineExprKind::Mul || !scale) return failure();
+  return addLinear(binary.getLHS(), factor * scale.getValue(), strides, offset);
+}
+
+}  // namespace
+
+FailureOr<Access> KernelFunction::access(Operation* op, const TensorValue& tensor, AffineMap map) {
+  Access result;
+  result.element = tensor.element;
+  result.scalar = tensor.scalar;
+  if (tensor.scalar) return result;
+  result.memref = tensor.memref;
+  result.strides.assign(map.getNumDims(), 0);
+  int64_t offset = tensor.offset;
+  for (auto [i, expr] : llvm::enumerate(map.getResults()))
+    if (failed(addLinear(expr, tensor.strides[i], result.strides, offset)))
+      return op->emitOpError("has an indexing map that is not linear");
+  result.base = b.constant(offset);
+  return result;
+}
+
+FailureOr<std::optional<TensorValue>> KernelFunction::viewOf(Operation* op) {
+  if (!isa<tensor::ExtractSliceOp, tensor::ExpandShapeOp, tensor::CollapseShapeOp, tensor::CastOp>(
+          op))
+    return std::optional<TensorValue>();
+  TensorValue view = tensors.lookup(op->getOperand(0));
+  SmallVector<int64_t> shape(cast<RankedTensorType>(op->getResult(0).getType()).getShape());
+  if (view.scalar || view.isEmpty()) {
+    view.shape = shape;
+    return std::optional<TensorValue>(view);
+  }
+  if (auto slice = dyn_cast<tensor::ExtractSliceOp>(op)) {
+    if (llvm::any_of(slice.getStaticOffsets(), ShapedType::isDynamic) ||
+        llvm::any_of(slice.getStaticStrides(), ShapedType::isDynamic))
+      return op->emitOpError("needs static offsets inside of a kernel");
+    llvm::SmallBitVector dropped = slice.getDroppedDims();
+    SmallVector<int64_t> strides;
+    for (size_t d = 0; d < view.strides.size(); ++d) {
+      view.offset += slice.getStaticOffsets()[d] * view.strides[d];
+      if (!dropped.test(d)) strides.push_back(view.strides[d] * slice.getStaticStrides()[d]);
+    }
+    view.strides = strides;
+  } else if (auto expand = dyn_cast<tensor::ExpandShapeOp>(op)) {
+    SmallVector<int64_t> strides(shape.size(), 1);
+    for (auto [d, group] : llvm::enumerate(expand.getReassociationIndices())) {
+      int64_t stride = view.strides[d];
+      for (int64_t i : llvm::reverse(group)) {
+        strides[i] = stride;
+        stride *= shape[i];
+      }
+    }
+    view.strides = strides;
+  } else if (auto collapse = dyn_cast<tensor::CollapseShapeOp>(op)) {
+    SmallVector<int64_t> strides;
+    for (const ReassociationIndices& group : collapse.getReassociationIndices()) {
+      std::optional<int64_t> innermost, next;
+      for (int64_t d : llvm::reverse(group)) {
+        if (view.shape[d] == 1) continue;
+        if (!innermost) innermost = view.strides[d];
+        if (next && view.strides[d] != *next)
+          return op->emitOpError("collapses dimensions that are not adjacent in memory");
+        next = view.strides[d] * view.shape[d];
+      }
+      strides.push_back(innermost.value_or(1));
+    }
+    view.strides = strides;
+  }
+  view.shape = shape;
+  return std::optional<TensorValue>(view);
+}
+
+LogicalResult KernelFunction::cloneScalarOp(Operation* op) {
+  if (auto extract = dyn_cast<tensor::ExtractOp>(op)) {
+    const TensorValue& tensor = tensors[extract.getTensor()];
+    if (!tensor.scalar && !tensor.memref)
+      return op->emitOpError("reads a value that the kernel computes");
+    Access source;
+    source.memref = tensor.memref;
+    source.scalar = tensor.scalar;
+    source.element = tensor.element;
+    Value at = b.constant(tensor.offset);
+    if (!tensor.scalar)
+      for (auto [index, stride] : llvm::zip(extract.getIndices(), tensor.strides))
+        at = b.offset(at, scalars.lookup(index), stride);
+    scalars.map(extract.getResult(), loadScalar(b, source, at));
+    return success();
+  }
+  if (op->getNumRegions() ||
+      llvm::any_of(op->getOperands(), [&](Value v) { return !scalars.contains(v); }))
+    return op->emitOpError("cannot be part of a kernel");
+  b.clone(*op, scalars);
+  return success();
+}
+
+}  // namespace weir

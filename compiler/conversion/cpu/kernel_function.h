@@ -1,0 +1,66 @@
+// A kernel while it is emitted: where its tensors live and what its scalars are.
+
+#ifndef WEIR_COMPILER_CONVERSION_CPU_KERNEL_FUNCTION_H_
+#define WEIR_COMPILER_CONVERSION_CPU_KERNEL_FUNCTION_H_
+
+#include "compiler/conversion/cpu/parallel_nest.h"
+#include "mlir/Dialect/Func/IR/FuncOps.h"
+#include "mlir/Dialect/Linalg/IR/Linalg.h"
+
+namespace weir {
+
+/// Storage of a tensor: a strided window of a one-dimensional memref, a scalar that all elements
+/// equal, or (tensor.empty) nothing.
+struct TensorValue {
+  mlir::Value memref;
+  mlir::Value scalar;
+  int64_t offset = 0;
+  llvm::SmallVector<int64_t> shape, strides;
+  mlir::Type element;
+  /// A value of the current block of rows: its row dimensions start at the block's first row.
+  bool tile = false;
+  /// The value that owns the storage (views share it).
+  mlir::Value root;
+
+  bool isEmpty() const { return !memref && !scalar && !tile; }
+};
+
+llvm::SmallVector<int64_t> denseStrides(llvm::ArrayRef<int64_t> shape);
+
+/// The function being emitted for `kernel`.
+struct KernelFunction {
+  KernelFunction(mlir::func::FuncOp kernel, KernelBuilder& b) : kernel(kernel), b(b) {}
+
+  mlir::func::FuncOp kernel;
+  KernelBuilder& b;
+  mlir::IRMapping scalars;
+  llvm::DenseMap<mlir::Value, TensorValue> tensors;
+  llvm::SmallVector<TensorValue> results;
+  mlir::Value sharedScratch, threadScratch;
+  ScratchPlan shared, thread;
+  bool usesTiles = false;
+
+  /// Offset in bytes of the calling thread's scratch memory. Its size is only known once the kernel
+  /// is emitted: a placeholder constant is filled in by finishThreadScratch.
+  mlir::Value threadOffset();
+  void finishThreadScratch();
+
+  /// The access of a nest of `numDims` dimensions to `tensor` through `map`; fails if the map is
+  /// not linear.
+  mlir::FailureOr<Access> access(mlir::Operation* op, const TensorValue& tensor,
+                                 mlir::AffineMap map);
+  /// Storage of a view of `source`, for tensor.extract_slice, expand_shape and collapse_shape;
+  /// empty if `op` is none of them.
+  mlir::FailureOr<std::optional<TensorValue>> viewOf(mlir::Operation* op);
+  /// Maps a scalar operation by cloning it; fails if it needs anything but scalars.
+  mlir::LogicalResult cloneScalarOp(mlir::Operation* op);
+
+  llvm::SmallVector<mlir::Operation*> threadSizes;
+};
+
+/// Emits a kernel of linalg ops (rows group or single op).
+mlir::LogicalResult emitRowsKernel(KernelFunction& f);
+
+}  // namespace weir
+
+#endif  // WEIR_COMPILER_CONVERSION_CPU_KERNEL_FUNCTION_H_

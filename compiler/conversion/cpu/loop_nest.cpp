@@ -1,0 +1,468 @@
+#include "compiler/conversion/cpu/loop_nest.h"
+
+#include "mlir/Dialect/Arith/IR/Arith.h"
+#include "mlir/Dialect/Linalg/IR/Linalg.h"
+#include "mlir/Dialect/Vector/IR/VectorOps.h"
+#include "llvm/ADT/TypeSwitch.h"
+
+namespace weir {
+
+using namespace mlir;
+
+namespace {
+
+bool usesIndex(Block& body, int64_t dim) {
+  bool used = false;
+  body.walk([&](linalg::IndexOp op) { used |= static_cast<int64_t>(op.getDim()) == dim; });
+  return used;
+}
+
+void forEachAccess(LoopNest& nest, function_ref<void(Access&)> visit) {
+  for (Access& input : nest.inputs) visit(input);
+  for (LoopOutput& output : nest.outputs) {
+    visit(output.access);
+    if (output.init) visit(*output.init);
+  }
+}
+
+int64_t strideOf(const Access& access, size_t dim) {
+  return access.isScalar() ? 0 : access.strides[dim];
+}
+
+}  // namespace
+
+Operation* findCombiner(Block& block, unsigned numInputs, unsigned i) {
+  Value argument = block.getArgument(numInputs + i);
+  Operation* op = block.getTerminator()->getOperand(i).getDefiningOp();
+  if (!op || op->getNumOperands() != 2 || !llvm::is_contained(op->getOperands(), argument))
+    return nullptr;
+  if (!argument.hasOneUse()) return nullptr;
+  if (!isa<arith::AddFOp, arith::MulFOp, arith::MaximumFOp, arith::MinimumFOp, arith::MaxNumFOp,
+           arith::MinNumFOp, arith::AddIOp, arith::MulIOp, arith::MaxSIOp, arith::MinSIOp,
+           arith::AndIOp, arith::OrIOp>(op))
+    return nullptr;
+  return op;
+}
+
+TypedAttr neutralElement(Operation* combiner) {
+  Builder b(combiner->getContext());
+  Type type = combiner->getResult(0).getType();
+  double infinity = std::numeric_limits<double>::infinity();
+  if (isa<arith::AddFOp>(combiner)) return b.getFloatAttr(type, 0.0);
+  if (isa<arith::MulFOp>(combiner)) return b.getFloatAttr(type, 1.0);
+  if (isa<arith::MaximumFOp, arith::MaxNumFOp>(combiner)) return b.getFloatAttr(type, -infinity);
+  if (isa<arith::MinimumFOp, arith::MinNumFOp>(combiner)) return b.getFloatAttr(type, infinity);
+  unsigned width = type.getIntOrFloatBitWidth();
+  if (isa<arith::AddIOp, arith::OrIOp>(combiner)) return b.getIntegerAttr(type, 0);
+  if (isa<arith::MulIOp>(combiner)) return b.getIntegerAttr(type, 1);
+  if (isa<arith::MaxSIOp>(combiner)) return b.getIntegerAttr(type, APInt::getSignedMinValue(width));
+  if (isa<arith::MinSIOp>(combiner)) return b.getIntegerAttr(type, APInt::getSignedMaxValue(width));
+  if (isa<arith::AndIOp>(combiner)) return b.getIntegerAttr(type, APInt::getAllOnes(width));
+  return TypedAttr();
+}
+
+void simplify(LoopNest& nest) {
+  auto erase = [&](size_t dim) {
+    nest.dims.erase(nest.dims.begin() + dim);
+    forEachAccess(nest, [&](Access& access) {
+      if (!access.isScalar()) access.strides.erase(access.strides.begin() + dim);
+    });
+  };
+  for (size_t dim = nest.dims.size(); dim-- > 0;) {
+    const LoopDim& d = nest.dims[dim];
+    bool indexed = d.source >= 0 && usesIndex(*nest.body, d.source);
+    if (d.extent == 1 && !d.size && !indexed && nest.dims.size() > 1) erase(dim);
+  }
+  for (size_t dim = nest.dims.size(); dim-- > 1;) {
+    LoopDim &outer = nest.dims[dim - 1], &inner = nest.dims[dim];
+    if (outer.reduction != inner.reduction || inner.size) continue;
+    if ((outer.source >= 0 && usesIndex(*nest.body, outer.source)) ||
+        (inner.source >= 0 && usesIndex(*nest.body, inner.source)))
+      continue;
+    bool walkAsOne = true;
+    forEachAccess(nest, [&](Access& access) {
+      walkAsOne &= strideOf(access, dim - 1) == strideOf(access, dim) * inner.extent;
+    });
+    if (!walkAsOne) continue;
+    LoopDim merged = inner;
+    merged.extent = outer.extent * inner.extent;
+    merged.source = -1;
+    merged.start = Value();
+    if (outer.size) {
+      OpBuilder builder(outer.size.getContext());
+      builder.setInsertionPointAfterValue(outer.size);
+      Value factor = arith::ConstantIndexOp::create(builder, outer.size.getLoc(), inner.extent);
+      merged.size = arith::MulIOp::create(builder, outer.size.getLoc(), outer.size, factor);
+    }
+    nest.dims[dim] = merged;
+    erase(dim - 1);
+  }
+}
+
+namespace {
+
+/// Emits one nest. A Position holds the element offset of every access as loops are entered.
+class LoopNestEmitter {
+ public:
+  LoopNestEmitter(KernelBuilder& b, LoopNest& nest) : b(b), nest(nest) {}
+
+  LogicalResult emit();
+
+ private:
+  struct Position {
+    ValueList inputs, outputs, inits;
+    /// Current index per dimension (null until its loop is entered).
+    ValueList indices;
+  };
+
+  Value sizeOf(size_t dim) {
+    return nest.dims[dim].size ? nest.dims[dim].size : b.constant(nest.dims[dim].extent);
+  }
+  void chooseVectorDim();
+  int64_t score(size_t dim);
+  Position advance(const Position& at, size_t dim, Value index);
+  /// Loops over `dims` in order, then `body`.
+  LogicalResult emitLoops(ArrayRef<size_t> dims, const Position& at,
+                          function_ref<LogicalResult(const Position&)> body);
+  FailureOr<ValueList> emitLoops(
+      ArrayRef<size_t> dims, const Position& at, ValueRange values,
+      function_ref<FailureOr<ValueList>(const Position&, ValueRange)> body);
+  /// Splits the vector dimension into blocks of `unroll` vectors, single vectors, and a masked
+  /// rest. `values` are `unroll` groups of loop-carried values; body `u` maps group u.
+  FailureOr<ValueList> emitVectors(
+      int64_t unroll, ValueRange values,
+      function_ref<FailureOr<ValueList>(Value, ValueRange, Value)> body);
+  FailureOr<ValueList> evaluate(const Position& at, ValueRange outputs, Value mask);
+  Value loadInit(size_t output, const Position& at, Value mask);
+
+  Position start();
+  void storeOutputs(const Position& at, ValueRange values, Value mask);
+  LogicalResult emitHorizontal();
+  LogicalResult emitRegisters(int64_t unroll);
+  LogicalResult emitInMemory();
+
+  int64_t stride(const Access& access) { return strideOf(access, vectorDim); }
+
+  KernelBuilder& b;
+  LoopNest& nest;
+  size_t vectorDim = 0;
+  int64_t lanes = 16;
+  SmallVector<size_t> parallelDims, reductionDims;  // without the vector dimension
+};
+
+int64_t LoopNestEmitter::score(size_t dim) {
+  const LoopDim& d = nest.dims[dim];
+  int64_t score = 0;
+  auto rate = [&](const Access& access, int64_t weight) {
+    if (access.isScalar()) return;
+    int64_t stride = access.strides[dim];
+    score += stride == 1 ? 4 * weight : stride == 0 ? weight : -8 * weight;
+  };
+  for (const Access& input : nest.inputs) rate(input, 1);
+  if (!d.reduction)
+    for (const LoopOutput& output : nest.outputs) rate(output.access, 2);
+  if (d.extent < lanes) score -= 10 * (lanes - d.extent) / lanes;
+  return 2 * score + (d.reduction ? 0 : 1);
+}
+
+void LoopNestEmitter::chooseVectorDim() {
+  int64_t best = std::numeric_limits<int64_t>::min();
+  for (size_t dim = 0; dim < nest.dims.size(); ++dim) {
+    if (nest.dims[dim].reduction) {
+      bool possible = true;
+      for (unsigned i = 0; i < nest.outputs.size(); ++i)
+        possible &= findCombiner(*nest.body, nest.inputs.size(), i) != nullptr;
+      if (!possible) continue;
+    }
+    int64_t s = score(dim);
+    if (s >= best) {
+      best = s;
+      vectorDim = dim;
+    }
+  }
+  for (size_t dim = 0; dim < nest.dims.size(); ++dim)
+    if (dim != vectorDim) (nest.dims[dim].reduction ? reductionDims : parallelDims).push_back(dim);
+}
+
+LoopNestEmitter::Position LoopNestEmitter::advance(const Position& at, size_t dim, Value index) {
+  Position next = at;
+  auto step = [&](const Access& access, Value& offset) {
+    if (!access.isScalar()) offset = b.offset(offset, index, access.strides[dim]);
+  };
+  for (auto [access, offset] : llvm::zip(nest.inputs, next.inputs)) step(access, offset);
+  for (auto [output, offset] : llvm::zip(nest.outputs, next.outputs)) step(output.access, offset);
+  for (auto [output, offset] : llvm::zip(nest.outputs, next.inits))
+    if (output.init) step(*output.init, offset);
+  next.indices[dim] = index;
+  return next;
+}
+
+LogicalResult LoopNestEmitter::emitLoops(ArrayRef<size_t> dims, const Position& at,
+                                         function_ref<LogicalResult(const Position&)> body) {
+  if (dims.empty()) return body(at);
+  LogicalResult result = success();
+  b.loop(b.constant(0), sizeOf(dims[0]), 1,
+         [&](Value i) { result = emitLoops(dims.drop_front(), advance(at, dims[0], i), body); });
+  return result;
+}
+
+FailureOr<ValueList> LoopNestEmitter::emitLoops(
+    ArrayRef<size_t> dims, const Position& at, ValueRange values,
+    function_ref<FailureOr<ValueList>(const Position&, ValueRange)> body) {
+  if (dims.empty()) return body(at, values);
+  bool ok = true;
+  ValueList results =
+      b.loop(b.constant(0), sizeOf(dims[0]), 1, values, [&](Value i, ValueRange inner) {
+        FailureOr<ValueList> r = emitLoops(dims.drop_front(), advance(at, dims[0], i), inner, body);
+        ok = succeeded(r);
+        return ok ? *r : ValueList(inner);
+      });
+  if (!ok) return failure();
+  return results;
+}
+
+FailureOr<ValueList> LoopNestEmitter::emitVectors(
+    int64_t unroll, ValueRange values,
+    function_ref<FailureOr<ValueList>(Value, ValueRange, Value)> body) {
+  const LoopDim& dim = nest.dims[vectorDim];
+  bool known = !dim.size;
+  size_t group = values.size() / unroll;
+  ValueList current(values);
+  bool ok = true;
+  auto run = [&](Value at, ValueRange in, Value mask) -> ValueList {
+    FailureOr<ValueList> r = body(at, in, mask);
+    if (failed(r)) {
+      ok = false;
+      return ValueList(in);
+    }
+    return *r;
+  };
+  Value from = b.constant(0), size = sizeOf(vectorDim);
+  bool first = true;
+  int64_t done = 0;
+  auto blocks = [&](int64_t count) {  // vectors per iteration
+    int64_t width = count * lanes;
+    Value to;
+    if (known) {
+      int64_t end = done + (dim.extent - done) / width * width;
+      if (end == done) return;
+      done = end;
+      to = b.constant(end);
+    } else {
+      to = b.sub(size, b.rem(size, width));
+    }
+    auto emitBody = [&](Value at, ValueRange in) {
+      ValueList out(in);
+      for (int64_t u = 0; u < count; ++u) {
+        ValueList r = run(b.add(at, u * lanes), ValueRange(in).slice(u * group, group), Value());
+        std::copy(r.begin(), r.end(), out.begin() + u * group);
+      }
+      return out;
+    };
+    if (known && done == width && first) {  // one iteration
+      current = emitBody(from, current);
+    } else {
+      current = b.loop(from, to, width, current, emitBody);
+    }
+    from = to;
+    first = false;
+  };
+  if (unroll > 1) blocks(unroll);
+  blocks(1);
+  auto finish = [&]() -> FailureOr<ValueList> {
+    if (!ok) return failure();
+    return current;
+  };
+  if (known && done == dim.extent) return finish();
+  // A mask of no lanes is harmless, so that a size unknown here needs no branch.
+  Value mask = vector::CreateMaskOp::create(b, VectorType::get({lanes}, b.getI1Type()),
+                                            ValueRange{b.sub(size, from)});
+  ValueList rest = run(from, ValueRange(current).take_front(group), mask);
+  std::copy(rest.begin(), rest.end(), current.begin());
+  return finish();
+}
+
+FailureOr<ValueList> LoopNestEmitter::evaluate(const Position& at, ValueRange outputs, Value mask) {
+  ValueList args;
+  for (auto [access, offset] : llvm::zip(nest.inputs, at.inputs))
+    args.push_back(loadVector(b, access, offset, stride(access), lanes, mask));
+  args.append(outputs.begin(), outputs.end());
+  auto index = [&](int64_t source) -> Value {
+    auto type = VectorType::get({lanes}, b.getIndexType());
+    for (size_t dim = 0; dim < nest.dims.size(); ++dim) {
+      const LoopDim& d = nest.dims[dim];
+      if (d.source != source) continue;
+      Value i = at.indices[dim];
+      if (d.start) i = b.add(i, d.start);
+      Value splat = b.splat(i, lanes);
+      if (dim != vectorDim) return splat;
+      return arith::AddIOp::create(b, splat, vector::StepOp::create(b, type));
+    }
+    return b.intConstant(type, 0);
+  };
+  return vectorizeBlock(b, *nest.body, args, lanes, *nest.captured, index);
+}
+
+Value LoopNestEmitter::loadInit(size_t i, const Position& at, Value mask) {
+  const LoopOutput& output = nest.outputs[i];
+  if (!output.init) {  // The region does not read it.
+    auto type = VectorType::get({lanes}, output.access.element);
+    return arith::ConstantOp::create(b, type, cast<TypedAttr>(b.getZeroAttr(type)));
+  }
+  return loadVector(b, *output.init, at.inits[i], strideOf(*output.init, vectorDim), lanes, mask);
+}
+
+Value combine(KernelBuilder& b, Operation* combiner, Value x, Value y) {
+  OperationState state(b.getLoc(), combiner->getName(), {x, y}, {x.getType()});
+  return b.create(state)->getResult(0);
+}
+
+vector::CombiningKind combiningKind(Operation* combiner) {
+  return llvm::TypeSwitch<Operation*, vector::CombiningKind>(combiner)
+      .Case<arith::AddFOp, arith::AddIOp>([](auto) { return vector::CombiningKind::ADD; })
+      .Case<arith::MulFOp, arith::MulIOp>([](auto) { return vector::CombiningKind::MUL; })
+      .Case<arith::MaximumFOp>([](auto) { return vector::CombiningKind::MAXIMUMF; })
+      .Case<arith::MinimumFOp>([](auto) { return vector::CombiningKind::MINIMUMF; })
+      .Case<arith::MaxNumFOp>([](auto) { return vector::CombiningKind::MAXNUMF; })
+      .Case<arith::MinNumFOp>([](auto) { return vector::CombiningKind::MINNUMF; })
+      .Case<arith::MaxSIOp>([](auto) { return vector::CombiningKind::MAXSI; })
+      .Case<arith::MinSIOp>([](auto) { return vector::CombiningKind::MINSI; })
+      .Case<arith::AndIOp>([](auto) { return vector::CombiningKind::AND; })
+      .Default([](auto) { return vector::CombiningKind::OR; });
+}
+
+void LoopNestEmitter::storeOutputs(const Position& at, ValueRange values, Value mask) {
+  for (auto [i, output] : llvm::enumerate(nest.outputs))
+    storeVector(b, values[i], output.access, at.outputs[i], stride(output.access), mask);
+}
+
+/// Outputs are walked by vectors; reductions, if any, run inside with their values in registers.
+LogicalResult LoopNestEmitter::emitRegisters(int64_t unroll) {
+  return emitLoops(parallelDims, start(), [&](const Position& row) -> LogicalResult {
+    return emitVectors(unroll, {}, [&](Value i, ValueRange, Value mask) -> FailureOr<ValueList> {
+      Position at = advance(row, vectorDim, i);
+      ValueList values;
+      for (size_t o = 0; o < nest.outputs.size(); ++o) values.push_back(loadInit(o, at, mask));
+      FailureOr<ValueList> results =
+          emitLoops(reductionDims, at, values, [&](const Position& inner, ValueRange current) {
+            return evaluate(inner, current, mask);
+          });
+      if (failed(results)) return failure();
+      storeOutputs(at, *results, mask);
+      return ValueList();
+    });
+  });
+}
+
+/// The vector dimension is reduced: several vectors of partial results, combined at the end of
+/// every row. The order depends on the extents only.
+LogicalResult LoopNestEmitter::emitHorizontal() {
+  int64_t unroll = nest.dims[vectorDim].extent >= 4 * lanes ? 4 : 1;
+  SmallVector<Operation*> combiners;
+  ValueList neutral;
+  for (size_t o = 0; o < nest.outputs.size(); ++o) {
+    combiners.push_back(findCombiner(*nest.body, nest.inputs.size(), o));
+    auto type = VectorType::get({lanes}, nest.outputs[o].access.element);
+    neutral.push_back(arith::ConstantOp::create(
+        b, type, DenseElementsAttr::get(type, Attribute(neutralElement(combiners.back())))));
+  }
+  ValueList inits;
+  for (int64_t u = 0; u < unroll; ++u) inits.append(neutral);
+  return emitLoops(parallelDims, start(), [&](const Position& row) -> LogicalResult {
+    FailureOr<ValueList> sums =
+        emitLoops(reductionDims, row, inits, [&](const Position& outer, ValueRange current) {
+          return emitVectors(
+              unroll, current, [&](Value i, ValueRange values, Value mask) -> FailureOr<ValueList> {
+                FailureOr<ValueList> results = evaluate(advance(outer, vectorDim, i), values, mask);
+                if (succeeded(results) && mask)
+                  for (auto [result, value] : llvm::zip(*results, values))
+                    result = arith::SelectOp::create(b, mask, result, value);
+                return results;
+              });
+        });
+    if (failed(sums)) return failure();
+    for (auto [o, output] : llvm::enumerate(nest.outputs)) {
+      size_t count = nest.outputs.size();
+      for (int64_t half = unroll / 2; half >= 1; half /= 2)
+        for (int64_t u = 0; u < half; ++u)
+          (*sums)[u * count + o] =
+              combine(b, combiners[o], (*sums)[u * count + o], (*sums)[(u + half) * count + o]);
+      // Without `reassoc` LLVM adds the lanes one after the other.
+      auto flags = isa<FloatType>(output.access.element) ? arith::FastMathFlags::reassoc
+                                                         : arith::FastMathFlags::none;
+      Value value = vector::ReductionOp::create(b, combiningKind(combiners[o]), (*sums)[o], flags);
+      if (output.init)
+        value = combine(b, combiners[o], loadScalar(b, *output.init, row.inits[o]), value);
+      storeScalar(b, value, output.access, row.outputs[o]);
+    }
+    return success();
+  });
+}
+
+/// Long reductions over rows (bias gradients): memory is read in order, the sums stay in the cache.
+LogicalResult LoopNestEmitter::emitInMemory() {
+  return emitLoops(parallelDims, start(), [&](const Position& row) -> LogicalResult {
+    FailureOr<ValueList> done =
+        emitVectors(1, {}, [&](Value i, ValueRange, Value mask) -> FailureOr<ValueList> {
+          Position at = advance(row, vectorDim, i);
+          ValueList values;
+          for (size_t o = 0; o < nest.outputs.size(); ++o) values.push_back(loadInit(o, at, mask));
+          storeOutputs(at, values, mask);
+          return ValueList();
+        });
+    if (failed(done)) return failure();
+    return emitLoops(reductionDims, row, [&](const Position& inner) -> LogicalResult {
+      return emitVectors(2, {}, [&](Value i, ValueRange, Value mask) -> FailureOr<ValueList> {
+        Position at = advance(inner, vectorDim, i);
+        ValueList values;
+        for (auto [o, output] : llvm::enumerate(nest.outputs))
+          values.push_back(
+              loadVector(b, output.access, at.outputs[o], stride(output.access), lanes, mask));
+        FailureOr<ValueList> results = evaluate(at, values, mask);
+        if (failed(results)) return failure();
+        storeOutputs(at, *results, mask);
+        return ValueList();
+      });
+    });
+  });
+}
+
+LoopNestEmitter::Position LoopNestEmitter::start() {
+  Position at;
+  for (Access& input : nest.inputs) at.inputs.push_back(input.base);
+  for (LoopOutput& output : nest.outputs) {
+    at.outputs.push_back(output.access.base);
+    at.inits.push_back(output.init ? output.init->base : Value());
+  }
+  at.indices.resize(nest.dims.size());
+  return at;
+}
+
+LogicalResult LoopNestEmitter::emit() {
+  lanes = b.target.lanes();
+  for (const LoopOutput& output : nest.outputs)
+    if (output.access.element.isF64() || output.access.element.isInteger(64))
+      lanes = b.target.lanes64();
+  chooseVectorDim();
+  if (nest.dims[vectorDim].reduction) return emitHorizontal();
+  if (reductionDims.empty()) return emitRegisters(nest.dims[vectorDim].extent >= 4 * lanes ? 2 : 1);
+  int64_t vectors = divideUp(nest.dims[vectorDim].extent, lanes), length = 1;
+  for (size_t dim : reductionDims) length *= nest.dims[dim].extent;
+  if (length <= 64 || vectors <= 2) return emitRegisters(std::min<int64_t>(vectors, 2));
+  return emitInMemory();
+}
+
+}  // namespace
+
+LogicalResult emitLoopNest(KernelBuilder& b, LoopNest nest) {
+  simplify(nest);
+  if (nest.dims.empty()) {
+    nest.dims.emplace_back();
+    forEachAccess(nest, [](Access& access) {
+      if (!access.isScalar()) access.strides.push_back(0);
+    });
+  }
+  return LoopNestEmitter(b, nest).emit();
+}
+
+}  // namespace weir

@@ -1,0 +1,39 @@
+// From memref, vector and scf to machine code.
+
+#ifndef WEIR_COMPILER_CONVERSION_CPU_LOWERING_PIPELINE_H_
+#define WEIR_COMPILER_CONVERSION_CPU_LOWERING_PIPELINE_H_
+
+#include <vector>
+
+#include "compiler/conversion/cpu/target.h"
+#include "mlir/IR/BuiltinOps.h"
+#include "mlir/IR/DialectRegistry.h"
+
+namespace weir {
+
+/// Text of a kernel at one level of its lowering.
+enum class KernelText { Emitted, Llvm, LlvmIr, Assembly };
+
+/// Registers the dialects and translations that kernels pass through.
+void registerLoweringDialects(mlir::DialectRegistry& registry);
+/// Loads those that emitters create ops of.
+void loadLoweringDialects(mlir::MLIRContext& context);
+
+/// Lowers `module` (functions on memref, vector, scf) to the LLVM dialect.
+mlir::LogicalResult lowerToLlvm(mlir::ModuleOp module, CpuTarget target, bool usesTiles);
+
+/// Adds `void name(void *const *buffers)`, which calls the lowered function `inner` with pointers
+/// loaded from `buffers`. `exclusive[i]` says that nothing else in the kernel points to buffer i.
+mlir::LogicalResult addEntryPoint(mlir::ModuleOp module, llvm::StringRef name,
+                                  llvm::StringRef inner, llvm::ArrayRef<bool> exclusive);
+
+/// Code of a lowered module: an ELF object, or its LLVM IR or assembly as text. LLVM's middle end
+/// is skipped: the code is vectorized already, and it would double the time of compilation for no
+/// speed.
+mlir::FailureOr<std::vector<char>> generateCode(mlir::ModuleOp module, CpuTarget target);
+mlir::FailureOr<std::string> generateText(mlir::ModuleOp module, CpuTarget target,
+                                          KernelText level);
+
+}  // namespace weir
+
+#endif  // WEIR_COMPILER_CONVERSION_CPU_LOWERING_PIPELINE_H_

@@ -1,0 +1,202 @@
+#include "compiler/conversion/cpu/math_expansion.h"
+
+#include "mlir/Dialect/Arith/IR/Arith.h"
+#include "mlir/Dialect/Arith/Transforms/Passes.h"
+#include "mlir/Dialect/Func/IR/FuncOps.h"
+#include "mlir/Dialect/Math/IR/Math.h"
+#include "mlir/Dialect/Math/Transforms/Passes.h"
+#include "mlir/Dialect/Vector/IR/VectorOps.h"
+#include "mlir/IR/TypeUtilities.h"
+#include "mlir/Dialect/X86Vector/X86VectorDialect.h"
+#include "mlir/Transforms/GreedyPatternRewriteDriver.h"
+
+namespace weir {
+
+using namespace mlir;
+
+namespace {
+
+Type withElement(Type like, Type element) {
+  auto vector = dyn_cast<VectorType>(like);
+  return vector ? Type(vector.clone(element)) : element;
+}
+
+Value horner(KernelBuilder& b, Value x, ArrayRef<uint32_t> coefficients) {
+  Value p = b.f32Bits(x.getType(), coefficients[0]);
+  for (uint32_t bits : coefficients.drop_front())
+    p = math::FmaOp::create(b, p, x, b.f32Bits(x.getType(), bits));
+  return p;
+}
+
+/// exp(x) = 2^n (1 + r + r^2 Q(r)), x = n ln2 + r. Rounding by a magic number leaves n in the low
+/// bits of t, and adding it to the exponent is an integer addition. The comparisons are ordered so
+/// that nan passes through.
+Value expF32(KernelBuilder& b, Value x) {
+  Type type = x.getType();
+  Type intType = withElement(type, b.getI32Type());
+  Value high = b.floatConstant(type, 88.37), low = b.floatConstant(type, -87.33);
+  Value above = arith::CmpFOp::create(b, arith::CmpFPredicate::OGT, x, high);
+  x = arith::SelectOp::create(b, above, high, x);
+  Value below = arith::CmpFOp::create(b, arith::CmpFPredicate::OLT, x, low);
+  x = arith::SelectOp::create(b, below, low, x);
+  Value magic = b.floatConstant(type, 12582912.0);
+  Value t = math::FmaOp::create(b, x, b.floatConstant(type, 1.4426950408889634), magic);
+  Value n = arith::SubFOp::create(b, t, magic);
+  Value r = math::FmaOp::create(b, n, b.f32Bits(type, 0xBF317000), x);
+  r = math::FmaOp::create(b, n, b.f32Bits(type, 0xB805FDF4), r);
+  Value q = horner(b, r, {0x3AB6887E, 0x3C0905B1, 0x3D2AAA8D, 0x3E2AAA6F, 0x3F000000});
+  Value one = b.floatConstant(type, 1.0);
+  Value p = math::FmaOp::create(b, r, math::FmaOp::create(b, r, q, one), one);
+  Value exponent =
+      arith::ShLIOp::create(b, arith::BitcastOp::create(b, intType, t), b.intConstant(intType, 23));
+  Value bits = arith::AddIOp::create(b, arith::BitcastOp::create(b, intType, p), exponent);
+  // Exactly 0 below, so that masked scores (-inf) get no weight at all.
+  return arith::SelectOp::create(b, below, b.floatConstant(type, 0.0),
+                                 arith::BitcastOp::create(b, type, bits));
+}
+
+/// sin(x + quadrant * pi/2) for |x| < 2^22: reduction by pi/2 in three parts, polynomials of Cephes
+/// on [-pi/4, pi/4]. MLIR's expansion reduces by pi in one part and loses the digits of large
+/// angles, as rotary positions have them.
+Value sinF32(KernelBuilder& b, Value x, int64_t quadrant) {
+  Type type = x.getType();
+  Type intType = withElement(type, b.getI32Type());
+  Value magic = b.floatConstant(type, 12582912.0);
+  Value t = math::FmaOp::create(b, x, b.floatConstant(type, 0.6366197723675814), magic);
+  Value n = arith::SubFOp::create(b, t, magic);
+  Value r = math::FmaOp::create(b, n, b.f32Bits(type, 0xBFC90FDB), x);
+  r = math::FmaOp::create(b, n, b.f32Bits(type, 0x333BBD2E), r);
+  r = math::FmaOp::create(b, n, b.f32Bits(type, 0x26F72CED), r);
+  Value q = arith::AddIOp::create(b, arith::BitcastOp::create(b, intType, t),
+                                  b.intConstant(intType, quadrant));
+  Value z = arith::MulFOp::create(b, r, r);
+  auto polynomial = [&](ArrayRef<double> coefficients) {
+    Value p = b.floatConstant(type, coefficients[0]);
+    for (double c : coefficients.drop_front())
+      p = math::FmaOp::create(b, p, z, b.floatConstant(type, c));
+    return p;
+  };
+  Value sine = polynomial({-1.9515295891e-4, 8.3321608736e-3, -1.6666654611e-1});
+  sine = math::FmaOp::create(b, arith::MulFOp::create(b, sine, z), r, r);
+  Value cosine =
+      polynomial({2.443315711809948e-5, -1.388731625493765e-3, 4.166664568298827e-2, -0.5, 1.0});
+  auto bitSet = [&](int64_t bit) -> Value {
+    Value masked = arith::AndIOp::create(b, q, b.intConstant(intType, bit));
+    return arith::CmpIOp::create(b, arith::CmpIPredicate::ne, masked, b.intConstant(intType, 0));
+  };
+  Value result = arith::SelectOp::create(b, bitSet(1), cosine, sine);
+  return arith::SelectOp::create(b, bitSet(2), arith::NegFOp::create(b, result), result);
+}
+
+/// log1p(x) = log(u) * x / (u - 1) with u = 1 + x rounded (W. Kahan): the rounding of u cancels.
+/// MLIR's own lowering is log(1 + x), which loses every digit of a small x.
+Value log1p(KernelBuilder& b, Value x) {
+  Type type = x.getType();
+  Value one = b.floatConstant(type, 1.0);
+  Value u = arith::AddFOp::create(b, one, x);
+  Value log = math::LogOp::create(b, u);
+  Value quotient = arith::DivFOp::create(b, x, arith::SubFOp::create(b, u, one));
+  Value value = arith::MulFOp::create(b, log, quotient);
+  Value tiny = arith::CmpFOp::create(b, arith::CmpFPredicate::OEQ, u, one);
+  Value result = arith::SelectOp::create(b, tiny, x, value);
+  Value infinity = b.floatConstant(type, std::numeric_limits<double>::infinity());
+  Value infinite = arith::CmpFOp::create(b, arith::CmpFPredicate::OEQ, x, infinity);
+  return arith::SelectOp::create(b, infinite, x, result);
+}
+
+/// expm1(x) = (e^x - 1) x / log(e^x) (W. Kahan), x itself where e^x rounds to 1.
+Value expm1F32(KernelBuilder& b, Value x) {
+  Type type = x.getType();
+  Value one = b.floatConstant(type, 1.0);
+  Value u = expF32(b, x);
+  Value um1 = arith::SubFOp::create(b, u, one);
+  Value value =
+      arith::MulFOp::create(b, um1, arith::DivFOp::create(b, x, math::LogOp::create(b, u)));
+  Value minusOne = b.floatConstant(type, -1.0);
+  Value saturated =
+      arith::CmpFOp::create(b, arith::CmpFPredicate::OLT, x, b.floatConstant(type, -20.0));
+  Value huge = arith::CmpFOp::create(b, arith::CmpFPredicate::OGT, x, b.floatConstant(type, 20.0));
+  Value tiny = arith::CmpFOp::create(b, arith::CmpFPredicate::OEQ, u, one);
+  value = arith::SelectOp::create(b, tiny, x, value);
+  value = arith::SelectOp::create(b, huge, um1, value);
+  return arith::SelectOp::create(b, saturated, minusOne, value);
+}
+
+/// x^y for f32: exp(y log|x|), with the sign of odd integer powers and nan for other powers of
+/// negative numbers. The product y log|x| is kept in two floats, as its error is multiplied by its
+/// size.
+Value powF32(KernelBuilder& b, Value x, Value y) {
+  Type type = x.getType();
+  Value zero = b.floatConstant(type, 0.0), one = b.floatConstant(type, 1.0);
+  Value log = math::LogOp::create(b, math::AbsFOp::create(b, x));
+  Value product = arith::MulFOp::create(b, y, log);
+  Value rest = math::FmaOp::create(b, y, log, arith::NegFOp::create(b, product));
+  Value power = expF32(b, product);
+  Value corrected = math::FmaOp::create(b, power, rest, power);
+  Value finiteRest = arith::CmpFOp::create(b, arith::CmpFPredicate::ORD, rest, rest);
+  power = arith::SelectOp::create(b, finiteRest, corrected, power);
+  Value floor = math::FloorOp::create(b, y);
+  Value isInteger = arith::CmpFOp::create(b, arith::CmpFPredicate::OEQ, floor, y);
+  Value half = arith::MulFOp::create(b, y, b.floatConstant(type, 0.5));
+  Value isOdd =
+      arith::CmpFOp::create(b, arith::CmpFPredicate::ONE, math::FloorOp::create(b, half), half);
+  Value negated = arith::SelectOp::create(b, isOdd, arith::NegFOp::create(b, power), power);
+  Value nan = b.floatConstant(type, std::numeric_limits<double>::quiet_NaN());
+  Value negative = arith::SelectOp::create(b, isInteger, negated, nan);
+  Value isNegative = arith::CmpFOp::create(b, arith::CmpFPredicate::OLT, x, zero);
+  Value result = arith::SelectOp::create(b, isNegative, negative, power);
+  Value isZero = arith::CmpFOp::create(b, arith::CmpFPredicate::OEQ, x, zero);
+  Value positivePower = arith::CmpFOp::create(b, arith::CmpFPredicate::OGT, y, zero);
+  Value infinity = b.floatConstant(type, std::numeric_limits<double>::infinity());
+  Value ofZero = arith::SelectOp::create(b, positivePower, zero, infinity);
+  result = arith::SelectOp::create(b, isZero, ofZero, result);
+  Value zeroth = arith::CmpFOp::create(b, arith::CmpFPredicate::OEQ, y, zero);
+  return arith::SelectOp::create(b, zeroth, one, result);
+}
+
+class ExpandVectorMath : public PassWrapper<ExpandVectorMath, OperationPass<>> {
+ public:
+  MLIR_DEFINE_EXPLICIT_INTERNAL_INLINE_TYPE_ID(ExpandVectorMath)
+  explicit ExpandVectorMath(CpuTarget target) : target(target) {}
+  StringRef getArgument() const override { return "weir-cpu-expand-vector-math"; }
+
+  void getDependentDialects(DialectRegistry& registry) const override {
+    registry.insert<arith::ArithDialect, math::MathDialect, vector::VectorDialect,
+                    x86vector::X86VectorDialect>();
+  }
+
+  void runOnOperation() override {
+    RewritePatternSet patterns(&getContext());
+    MathPolynomialApproximationOptions options;
+    options.enableAvx2 = false;
+    populateMathPolynomialApproximationPatterns(patterns, options);
+    if (!target.hasBf16()) arith::populateExpandBFloat16Patterns(patterns);
+    if (failed(applyPatternsGreedily(getOperation(), std::move(patterns)))) signalPassFailure();
+  }
+
+ private:
+  CpuTarget target;
+};
+
+}  // namespace
+
+Value expandMath(KernelBuilder& b, Operation* op, ValueRange operands) {
+  if (isa<math::Log1pOp>(op)) return log1p(b, operands[0]);
+  if (operands.empty() || !getElementTypeOrSelf(operands[0].getType()).isF32()) return Value();
+  if (isa<math::ExpOp>(op)) return expF32(b, operands[0]);
+  if (isa<math::SinOp>(op)) return sinF32(b, operands[0], 0);
+  if (isa<math::CosOp>(op)) return sinF32(b, operands[0], 1);
+  if (isa<math::ExpM1Op>(op)) return expm1F32(b, operands[0]);
+  if (isa<math::Exp2Op>(op))
+    return expF32(
+        b, arith::MulFOp::create(b, operands[0],
+                                 b.floatConstant(operands[0].getType(), 0.6931471805599453)));
+  if (isa<math::PowFOp>(op)) return powF32(b, operands[0], operands[1]);
+  return Value();
+}
+
+std::unique_ptr<Pass> createExpandVectorMathPass(CpuTarget target) {
+  return std::make_unique<ExpandVectorMath>(target);
+}
+
+}  // namespace weir

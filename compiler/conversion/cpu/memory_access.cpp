@@ -1,0 +1,91 @@
+// Vector loads and stores of strided operands.
+
+#include "compiler/conversion/cpu/loop_nest.h"
+#include "mlir/Dialect/Arith/IR/Arith.h"
+#include "mlir/Dialect/MemRef/IR/MemRef.h"
+#include "mlir/Dialect/Vector/IR/VectorOps.h"
+
+namespace weir {
+
+using namespace mlir;
+
+namespace {
+
+/// i1 in memory is a byte: turns bytes (or vectors of them) into bits and back.
+Value fromStorage(KernelBuilder& b, Value value, Type element) {
+  if (!element.isInteger(1)) return value;
+  return arith::CmpIOp::create(b, arith::CmpIPredicate::ne, value,
+                               b.intConstant(value.getType(), 0));
+}
+
+Value toStorage(KernelBuilder& b, Value value, Type element) {
+  if (!element.isInteger(1)) return value;
+  Type type = b.getI8Type();
+  if (auto vector = dyn_cast<VectorType>(value.getType())) type = vector.clone(type);
+  return arith::ExtUIOp::create(b, type, value);
+}
+
+Value zero(KernelBuilder& b, Type type) {
+  return arith::ConstantOp::create(b, type, cast<TypedAttr>(b.getZeroAttr(type)));
+}
+
+Value laneOffsets(KernelBuilder& b, int64_t stride, int64_t lanes) {
+  SmallVector<int64_t> offsets;
+  for (int64_t i = 0; i < lanes; ++i) offsets.push_back(i * stride);
+  auto type = VectorType::get({lanes}, b.getIndexType());
+  return arith::ConstantOp::create(b, type, DenseIntElementsAttr::get(type, offsets));
+}
+
+Value allLanes(KernelBuilder& b, int64_t lanes) {
+  auto type = VectorType::get({lanes}, b.getI1Type());
+  return arith::ConstantOp::create(b, type, DenseElementsAttr::get(type, true));
+}
+
+}  // namespace
+
+Value loadScalar(KernelBuilder& b, const Access& access, Value offset) {
+  if (access.isScalar()) return access.scalar;
+  return fromStorage(b, memref::LoadOp::create(b, access.memref, ValueRange{offset}),
+                     access.element);
+}
+
+void storeScalar(KernelBuilder& b, Value value, const Access& access, Value offset) {
+  memref::StoreOp::create(b, toStorage(b, value, access.element), access.memref,
+                          ValueRange{offset});
+}
+
+Value loadVector(KernelBuilder& b, const Access& access, Value offset, int64_t stride,
+                 int64_t lanes, Value mask) {
+  if (access.isScalar() || stride == 0) return b.splat(loadScalar(b, access, offset), lanes);
+  auto type = VectorType::get({lanes}, storageType(access.element));
+  Value value;
+  if (stride == 1) {
+    if (mask)
+      value = vector::MaskedLoadOp::create(b, type, access.memref, ValueRange{offset}, mask,
+                                           zero(b, type));
+    else
+      value = vector::LoadOp::create(b, type, access.memref, ValueRange{offset});
+  } else {
+    value = vector::GatherOp::create(b, type, access.memref, ValueRange{offset},
+                                     laneOffsets(b, stride, lanes),
+                                     mask ? mask : allLanes(b, lanes), zero(b, type));
+  }
+  return fromStorage(b, value, access.element);
+}
+
+void storeVector(KernelBuilder& b, Value value, const Access& access, Value offset, int64_t stride,
+                 Value mask) {
+  value = toStorage(b, value, access.element);
+  int64_t lanes = cast<VectorType>(value.getType()).getNumElements();
+  if (stride == 1) {
+    if (mask)
+      vector::MaskedStoreOp::create(b, access.memref, ValueRange{offset}, mask, value);
+    else
+      vector::StoreOp::create(b, value, access.memref, ValueRange{offset});
+    return;
+  }
+  vector::ScatterOp::create(b, /*resultType=*/Type(), access.memref, ValueRange{offset},
+                            laneOffsets(b, stride, lanes), mask ? mask : allLanes(b, lanes), value);
+}
+
+}  // namespace weir

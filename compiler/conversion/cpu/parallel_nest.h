@@ -1,0 +1,41 @@
+// A loop nest on all threads.
+
+#ifndef WEIR_COMPILER_CONVERSION_CPU_PARALLEL_NEST_H_
+#define WEIR_COMPILER_CONVERSION_CPU_PARALLEL_NEST_H_
+
+#include "compiler/conversion/cpu/loop_nest.h"
+
+namespace weir {
+
+/// Scratch memory of a kernel, as offsets into one buffer of bytes.
+class ScratchPlan {
+ public:
+  /// Reserves `bytes`, aligned to a cache line, and returns their offset.
+  int64_t reserve(int64_t bytes) {
+    int64_t offset = size_;
+    size_ += roundUp(bytes, 64);
+    return offset;
+  }
+  int64_t size() const { return size_; }
+  void growTo(int64_t size) { size_ = std::max(size_, roundUp(size, 64)); }
+
+ private:
+  int64_t size_ = 0;
+};
+
+/// Emits `nest` split over blocks of its outermost dimension. If that one is reduced, every block
+/// writes partial results to shared scratch memory, and they are combined in a fixed order: the
+/// number of blocks depends on shapes only.
+mlir::LogicalResult emitParallelNest(KernelBuilder& b, LoopNest nest, mlir::Value sharedScratch,
+                                     ScratchPlan& scratch);
+
+/// Narrows `nest` to the indices [from, from + size) of `dim`.
+void restrictDim(KernelBuilder& b, LoopNest& nest, size_t dim, mlir::Value from, mlir::Value size,
+                 int64_t extent);
+
+/// Loops shorter than this many evaluations of a region stay on one thread.
+constexpr int64_t kParallelWork = 1 << 15;
+
+}  // namespace weir
+
+#endif  // WEIR_COMPILER_CONVERSION_CPU_PARALLEL_NEST_H_

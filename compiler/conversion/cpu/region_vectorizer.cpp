@@ -1,0 +1,122 @@
+#include "compiler/conversion/cpu/region_vectorizer.h"
+
+#include "compiler/conversion/cpu/math_expansion.h"
+#include "mlir/Dialect/Arith/IR/Arith.h"
+#include "mlir/Dialect/Linalg/IR/Linalg.h"
+#include "mlir/Dialect/Math/IR/Math.h"
+#include "mlir/Dialect/Vector/IR/VectorOps.h"
+#include "mlir/IR/TypeUtilities.h"
+
+namespace weir {
+
+using namespace mlir;
+
+LogicalResult expandRegionOps(Region& region) {
+  for (bool changed = true; changed;) {
+    changed = false;
+    SmallVector<linalg::AggregatedOpInterface> ops;
+    region.walk([&](linalg::AggregatedOpInterface op) { ops.push_back(op); });
+    for (linalg::AggregatedOpInterface op : ops) {
+      OpBuilder builder(op);
+      FailureOr<SmallVector<Value>> values = op.decomposeOperation(builder);
+      if (failed(values)) return op->emitOpError("cannot be expanded into scalar arithmetic");
+      op->replaceAllUsesWith(*values);
+      op->erase();
+      changed = true;
+    }
+  }
+  return success();
+}
+
+namespace {
+
+bool isBf16(Type type) { return getElementTypeOrSelf(type).isBF16(); }
+
+/// bf16 is a storage type: arithmetic on it happens in f32.
+bool computesInBf16(Operation* op) {
+  if (isa<arith::ExtFOp, arith::TruncFOp, arith::BitcastOp, arith::SelectOp, arith::ConstantOp>(op))
+    return false;
+  return llvm::any_of(op->getOperandTypes(), isBf16) || llvm::any_of(op->getResultTypes(), isBf16);
+}
+
+Type vectorOf(Type scalar, int64_t lanes) { return VectorType::get({lanes}, scalar); }
+
+Value createElementwise(KernelBuilder& b, Operation* op, ArrayRef<Value> operands, int64_t lanes) {
+  bool widen = computesInBf16(op);
+  auto widened = [&](Type type) -> Type { return widen && isBf16(type) ? b.getF32Type() : type; };
+  SmallVector<Value> inputs(operands);
+  if (widen)
+    for (Value& value : inputs)
+      if (isBf16(value.getType()))
+        value = arith::ExtFOp::create(b, vectorOf(b.getF32Type(), lanes), value);
+  Type scalar = op->getResult(0).getType();
+  Value result;
+  if (Value expanded = expandMath(b, op, inputs)) {
+    result = expanded;
+  } else {
+    OperationState state(b.getLoc(), op->getName(), inputs, {vectorOf(widened(scalar), lanes)},
+                         op->getAttrs());
+    for (OpResult extra : llvm::drop_begin(op->getResults()))
+      state.types.push_back(vectorOf(extra.getType(), lanes));
+    state.propertiesAttr = op->getPropertiesAsAttribute();
+    result = b.create(state)->getResult(0);
+  }
+  if (widen && isBf16(scalar)) result = arith::TruncFOp::create(b, vectorOf(scalar, lanes), result);
+  return result;
+}
+
+}  // namespace
+
+FailureOr<ValueList> vectorizeBlock(KernelBuilder& b, Block& block, ValueRange args, int64_t lanes,
+                                    const IRMapping& captured, function_ref<Value(int64_t)> index) {
+  IRMapping map;
+  map.map(block.getArguments(), args);
+  auto lookup = [&](Value value) -> Value {
+    if (Value mapped = map.lookupOrNull(value)) return mapped;
+    Value scalar = captured.lookupOrNull(value);
+    if (!scalar) {
+      Operation* constant = value.getDefiningOp<arith::ConstantOp>();
+      if (!constant) return Value();
+      scalar = b.clone(*constant)->getResult(0);
+    }
+    Value splat = b.splat(scalar, lanes);
+    map.map(value, splat);
+    return splat;
+  };
+  for (Operation& op : block.without_terminator()) {
+    if (auto constant = dyn_cast<arith::ConstantOp>(op)) {
+      auto type = cast<VectorType>(vectorOf(constant.getType(), lanes));
+      map.map(constant.getResult(),
+              arith::ConstantOp::create(
+                  b, type, DenseElementsAttr::get(type, Attribute(constant.getValue()))));
+      continue;
+    }
+    if (auto indexOp = dyn_cast<linalg::IndexOp>(op)) {
+      map.map(indexOp.getResult(), index(indexOp.getDim()));
+      continue;
+    }
+    if (op.getNumRegions() != 0 || op.getNumResults() == 0 ||
+        !OpTrait::hasElementwiseMappableTraits(&op))
+      return op.emitOpError("is not elementwise: it cannot run on vectors");
+    SmallVector<Value> operands;
+    for (Value operand : op.getOperands()) {
+      Value value = lookup(operand);
+      if (!value) return op.emitOpError("uses a value that the kernel does not have");
+      operands.push_back(value);
+    }
+    Value first = createElementwise(b, &op, operands, lanes);
+    map.map(op.getResult(0), first);
+    for (unsigned i = 1; i < op.getNumResults(); ++i)
+      map.map(op.getResult(i), first.getDefiningOp()->getResult(i));
+  }
+  ValueList results;
+  for (Value value : block.getTerminator()->getOperands()) {
+    Value mapped = lookup(value);
+    if (!mapped)
+      return block.getTerminator()->emitOpError("yields a value that the kernel does not have");
+    results.push_back(mapped);
+  }
+  return results;
+}
+
+}  // namespace weir

@@ -1,0 +1,284 @@
+// Kernels of linalg ops.
+//
+// A group of ops that share their first dimensions ("rows") is computed block of rows by block of
+// rows, each block on one thread, so that values that only the group uses stay in the thread's
+// cache (tiles in scratch memory). Kernels without rows, and kernels of one op, run op by op, each
+// on all threads.
+
+#include "compiler/conversion/cpu/kernel_function.h"
+#include "mlir/Dialect/Arith/IR/Arith.h"
+#include "mlir/Dialect/Tensor/IR/Tensor.h"
+
+namespace weir {
+
+using namespace mlir;
+
+namespace {
+
+class RowsEmitter {
+ public:
+  explicit RowsEmitter(KernelFunction& f) : f(f), b(f.b) {}
+  LogicalResult emit();
+
+ private:
+  /// Dimensions of rows that every op walks as one.
+  struct RowGroup {
+    size_t first = 0, last = 0;
+    int64_t extent = 1;
+  };
+  /// Current block: indices of the groups before `split`, and the range of group `split`.
+  struct Block_ {
+    ValueList outer;
+    Value from, size;
+  };
+
+  LogicalResult collect();
+  LogicalResult assignResults();
+  LogicalResult emitByOp();
+  LogicalResult emitByRows();
+  LogicalResult chooseRows();
+  void planTiles();
+  void resolveViews();
+
+  FailureOr<std::vector<LoopNest>> nestsOf(Operation* op);
+  LoopNest copyNest(const TensorValue& from, const TensorValue& to);
+  FailureOr<LoopNest> genericNest(linalg::GenericOp op);
+  LoopNest toBlock(LoopNest nest, const Block_& block);
+  int64_t bytesPerRow(Value value);
+  bool makesStorage(Operation* op) {
+    return isa<linalg::GenericOp, tensor::ConcatOp, tensor::InsertSliceOp>(op);
+  }
+
+  KernelFunction& f;
+  KernelBuilder& b;
+  SmallVector<Operation*> steps;  // ops that make storage, in order
+  SmallVector<Operation*> views;
+  SmallVector<std::pair<Value, unsigned>> copies;  // returned values that live elsewhere
+  DenseSet<Value> tiles;
+  DenseMap<Value, int64_t> tileOffsets;
+  SmallVector<RowGroup> rows;
+  size_t rowRank = 0, split = 0;
+  int64_t rowsPerBlock = 1;
+  SmallVector<std::unique_ptr<Block>> ownBlocks;
+};
+
+/// Visits the ops of the kernel in order: scalars are emitted at once, tensors get storage.
+LogicalResult RowsEmitter::collect() {
+  for (Operation& op : f.kernel.getBody().front().without_terminator()) {
+    if (auto constant = dyn_cast<arith::ConstantOp>(op);
+        constant && isa<RankedTensorType>(constant.getType())) {
+      auto dense = dyn_cast<DenseElementsAttr>(constant.getValue());
+      if (!dense || !dense.isSplat())
+        return op.emitOpError("is not a splat: pass it as an argument");
+      TensorValue value;
+      value.element = dense.getElementType();
+      value.shape.assign(dense.getType().getShape().begin(), dense.getType().getShape().end());
+      value.scalar = arith::ConstantOp::create(b, dense.getSplatValue<TypedAttr>());
+      f.tensors[constant.getResult()] = value;
+    } else if (auto empty = dyn_cast<tensor::EmptyOp>(op)) {
+      TensorValue value;
+      value.element = empty.getType().getElementType();
+      value.shape.assign(empty.getType().getShape().begin(), empty.getType().getShape().end());
+      f.tensors[empty.getResult()] = value;
+    } else if (auto fill = dyn_cast<linalg::FillOp>(op)) {
+      TensorValue value = f.tensors.lookup(fill.getOutputs()[0]);
+      value = TensorValue();
+      auto type = cast<RankedTensorType>(fill.getResultTypes()[0]);
+      value.element = type.getElementType();
+      value.shape.assign(type.getShape().begin(), type.getShape().end());
+      value.scalar = f.scalars.lookupOrNull(fill.getInputs()[0]);
+      if (!value.scalar)
+        return op.emitOpError("fills with a value that is not a scalar of the kernel");
+      f.tensors[fill.getResult(0)] = value;
+    } else if (makesStorage(&op)) {
+      steps.push_back(&op);
+    } else if (isa<tensor::ExtractSliceOp, tensor::ExpandShapeOp, tensor::CollapseShapeOp,
+                   tensor::CastOp>(op)) {
+      views.push_back(&op);
+    } else if (failed(f.cloneScalarOp(&op))) {
+      return failure();
+    }
+  }
+  for (Operation* op : steps)
+    for (Value result : op->getResults()) {
+      auto type = cast<RankedTensorType>(result.getType());
+      TensorValue value;
+      value.element = type.getElementType();
+      value.shape.assign(type.getShape().begin(), type.getShape().end());
+      value.strides = denseStrides(value.shape);
+      value.root = result;
+      f.tensors[result] = value;
+    }
+  return success();
+}
+
+/// Returned values are computed in place where possible.
+LogicalResult RowsEmitter::assignResults() {
+  auto terminator = f.kernel.getBody().front().getTerminator();
+  DenseSet<Value> assigned;
+  for (auto [i, value] : llvm::enumerate(terminator->getOperands())) {
+    Operation* op = value.getDefiningOp();
+    if (op && makesStorage(op) && assigned.insert(value).second) {
+      TensorValue& tensor = f.tensors[value];
+      tensor.memref = f.results[i].memref;
+      tensor.strides = f.results[i].strides;
+    } else {
+      copies.emplace_back(value, i);
+    }
+  }
+  for (Operation* op : steps)
+    for (Value result : op->getResults())
+      if (!assigned.contains(result)) tiles.insert(result);
+  return success();
+}
+
+LoopNest RowsEmitter::copyNest(const TensorValue& from, const TensorValue& to) {
+  LoopNest nest;
+  nest.captured = &f.scalars;
+  for (auto [d, extent] : llvm::enumerate(to.shape)) {
+    LoopDim dim;
+    dim.extent = extent;
+    dim.source = d;
+    nest.dims.push_back(dim);
+  }
+  AffineMap identity = AffineMap::getMultiDimIdentityMap(to.shape.size(), b.getContext());
+  nest.inputs.push_back(*f.access(f.kernel, from, identity));
+  LoopOutput output;
+  output.access = *f.access(f.kernel, to, identity);
+  nest.outputs.push_back(output);
+  ownBlocks.push_back(std::make_unique<Block>());
+  Block& block = *ownBlocks.back();
+  block.addArguments({to.element, to.element}, {b.getLoc(), b.getLoc()});
+  OpBuilder builder = OpBuilder::atBlockEnd(&block);
+  linalg::YieldOp::create(builder, b.getLoc(), ValueRange{block.getArgument(0)});
+  nest.body = &block;
+  return nest;
+}
+
+FailureOr<LoopNest> RowsEmitter::genericNest(linalg::GenericOp op) {
+  LoopNest nest;
+  nest.captured = &f.scalars;
+  nest.body = op.getBody();
+  SmallVector<int64_t> extents = op.getStaticLoopRanges();
+  for (auto [d, kind] : llvm::enumerate(op.getIteratorTypesArray())) {
+    if (ShapedType::isDynamic(extents[d])) return op.emitOpError("has a dimension of unknown size");
+    LoopDim dim;
+    dim.extent = extents[d];
+    dim.source = d;
+    dim.reduction = kind == utils::IteratorType::reduction;
+    nest.dims.push_back(dim);
+  }
+  SmallVector<AffineMap> maps = op.getIndexingMapsArray();
+  unsigned numInputs = op.getNumDpsInputs();
+  for (auto [i, operand] : llvm::enumerate(op.getInputs())) {
+    if (!isa<RankedTensorType>(operand.getType())) {
+      Access scalar;
+      scalar.element = operand.getType();
+      scalar.scalar = f.scalars.lookupOrNull(operand);
+      if (!scalar.scalar) return op.emitOpError("takes a scalar that is not one of the kernel");
+      nest.inputs.push_back(scalar);
+      continue;
+    }
+    const TensorValue& tensor = f.tensors[operand];
+    if (!tensor.memref && !tensor.scalar)
+      return op.emitOpError("reads a tensor that was never written");
+    FailureOr<Access> access = f.access(op, tensor, maps[i]);
+    if (failed(access)) return failure();
+    nest.inputs.push_back(*access);
+  }
+  for (auto [i, result] : llvm::enumerate(op.getResults())) {
+    AffineMap map = maps[numInputs + i];
+    if (!map.isProjectedPermutation())
+      return op.emitOpError("must write through a projected permutation");
+    FailureOr<Access> access = f.access(op, f.tensors[result], map);
+    if (failed(access)) return failure();
+    LoopOutput output;
+    output.access = *access;
+    const TensorValue& init = f.tensors[op.getOutputs()[i]];
+    if (!op.getBody()->getArgument(numInputs + i).use_empty() && !init.isEmpty()) {
+      FailureOr<Access> initAccess = f.access(op, init, map);
+      if (failed(initAccess)) return failure();
+      output.init = *initAccess;
+    }
+    nest.outputs.push_back(output);
+  }
+  return nest;
+}
+
+/// The loops of a step: one for a linalg.generic, one per part for ops that put tensors together.
+FailureOr<std::vector<LoopNest>> RowsEmitter::nestsOf(Operation* op) {
+  std::vector<LoopNest> nests;
+  if (auto generic = dyn_cast<linalg::GenericOp>(op)) {
+    FailureOr<LoopNest> nest = genericNest(generic);
+    if (failed(nest)) return failure();
+    nests.push_back(*nest);
+    return nests;
+  }
+  TensorValue whole = f.tensors[op->getResult(0)];
+  if (auto concat = dyn_cast<tensor::ConcatOp>(op)) {
+    int64_t at = 0;
+    for (Value part : concat.getInputs()) {
+      TensorValue to = whole;
+      to.offset += at * whole.strides[concat.getDim()];
+      to.shape = f.tensors[part].shape;
+      at += to.shape[concat.getDim()];
+      if (!f.tensors[part].isEmpty()) nests.push_back(copyNest(f.tensors[part], to));
+    }
+    return nests;
+  }
+  auto insert = cast<tensor::InsertSliceOp>(op);
+  if (llvm::any_of(insert.getStaticOffsets(), ShapedType::isDynamic))
+    return op->emitOpError("needs static offsets inside of a kernel");
+  const TensorValue &dest = f.tensors[insert.getDest()], &source = f.tensors[insert.getSource()];
+  if (!dest.isEmpty()) nests.push_back(copyNest(dest, whole));
+  TensorValue to = whole;
+  llvm::SmallBitVector dropped = insert.getDroppedDims();
+  to.shape = source.shape;
+  to.strides.clear();
+  for (size_t d = 0; d < whole.strides.size(); ++d) {
+    to.offset += insert.getStaticOffsets()[d] * whole.strides[d];
+    if (!dropped.test(d)) to.strides.push_back(whole.strides[d] * insert.getStaticStrides()[d]);
+  }
+  nests.push_back(copyNest(source, to));
+  return nests;
+}
+
+LogicalResult RowsEmitter::emitByOp() {
+  for (Value value : tiles) {
+    TensorValue& tensor = f.tensors[value];
+    int64_t size = ShapedType::getNumElements(tensor.shape);
+    int64_t offset = f.shared.reserve(size * storageBytes(tensor.element));
+    tensor.memref = b.view(f.sharedScratch, b.constant(offset), size, tensor.element);
+  }
+  for (Operation* op : views) {
+    FailureOr<std::optional<TensorValue>> view = f.viewOf(op);
+    if (failed(view)) return failure();
+    f.tensors[op->getResult(0)] = **view;
+  }
+  for (Operation* op : steps) {
+    FailureOr<std::vector<LoopNest>> nests = nestsOf(op);
+    if (failed(nests)) return failure();
+    for (LoopNest& nest : *nests)
+      if (failed(emitParallelNest(b, nest, f.sharedScratch, f.shared))) return failure();
+  }
+  for (auto [value, i] : copies)
+    if (failed(emitParallelNest(b, copyNest(f.tensors[value], f.results[i]), f.sharedScratch,
+                                f.shared)))
+      return failure();
+  return success();
+}
+
+LogicalResult RowsEmitter::emit() {
+  if (failed(collect()) || failed(assignResults())) return failure();
+  if (auto rank = f.kernel->getAttrOfType<IntegerAttr>("weir.row_rank")) rowRank = rank.getInt();
+  if (rowRank == 0 || steps.size() + copies.size() <= 1) return emitByOp();
+  return emitByRows();
+}
+
+LogicalResult RowsEmitter::emitByRows() { return emitByOp(); }
+
+}  // namespace
+
+LogicalResult emitRowsKernel(KernelFunction& f) { return RowsEmitter(f).emit(); }
+
+}  // namespace weir
