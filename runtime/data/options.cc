@@ -6,6 +6,7 @@
 #include "absl/status/status.h"
 #include "absl/strings/numbers.h"
 #include "absl/strings/str_cat.h"
+#include "absl/strings/str_format.h"
 #include "absl/strings/str_join.h"
 
 namespace weir::runtime {
@@ -57,7 +58,13 @@ std::string OptionText(const OptionValue& value) {
     case 1:
       return absl::StrCat(std::get<int64_t>(value));
     case 2: {
-      std::string text = absl::StrCat(std::get<double>(value));
+      // The shortest that reads back as the same number.
+      double number = std::get<double>(value), read;
+      std::string text;
+      for (int digits = 6; digits <= 17; ++digits) {
+        text = absl::StrFormat("%.*g", digits, number);
+        if (absl::SimpleAtod(text, &read) && read == number) break;
+      }
       return text.find_first_of(".en") == std::string::npos ? text + ".0" : text;
     }
     default:

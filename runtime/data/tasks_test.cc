@@ -239,6 +239,15 @@ TEST(Options, AreConvertedOrRefused) {
             "there is no task 'copy'; there are: selective_copy, tensors, text");
 }
 
+TEST(Options, TextReadsBackAsTheSameNumber) {
+  EXPECT_EQ(OptionText(0.1), "0.1");
+  EXPECT_EQ(OptionText(2.0), "2.0");
+  EXPECT_EQ(OptionText(0.0), "0.0");
+  EXPECT_EQ(OptionText(1.0 / 3), "0.3333333333333333");
+  EXPECT_EQ(OptionText(int64_t{-4}), "-4");
+  EXPECT_EQ(OptionText(std::string("a b")), "\"a b\"");
+}
+
 TEST(TaskRegistry, RefusesATakenName) {
   TaskRegistry registry = TaskRegistry::WithBuiltinTasks();
   TaskInfo info = TextTask();

@@ -3,10 +3,13 @@
 #include <algorithm>
 #include <chrono>
 #include <cmath>
+#include <filesystem>
 #include <memory>
+#include <system_error>
 #include <utility>
 #include <vector>
 
+#include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_format.h"
 #include "runtime/base/file.h"
@@ -72,6 +75,7 @@ class Run {
                          "' already holds a run; resume it with --resume, or name another one"));
       }
       resumed = options_.resume && has_checkpoint;
+      RemoveLeftovers();
     } else if (options_.resume) {
       return absl::InvalidArgumentError("there is nothing to resume: no output directory is given");
     }
@@ -88,6 +92,19 @@ class Run {
     seconds_before_ = state_.seconds;
     start_ = last_checkpoint_ = Clock::now();
     return absl::OkStatus();
+  }
+
+  // What a kill in the middle of an atomic write left: its temporary file.
+  void RemoveLeftovers() const {
+    std::error_code ignored;
+    for (const auto& entry : std::filesystem::directory_iterator(options_.directory, ignored)) {
+      std::string name = entry.path().filename().string();
+      for (const char* file : {"checkpoint.safetensors", "best.safetensors", "experiment.mlir"}) {
+        if (absl::StartsWith(name, absl::StrCat(file, ".tmp."))) {
+          std::filesystem::remove(entry.path(), ignored);
+        }
+      }
+    }
   }
 
   absl::Status Start() {
