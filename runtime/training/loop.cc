@@ -90,6 +90,7 @@ class Run {
     }
     Describe();
     seconds_before_ = state_.seconds;
+    first_step_ = state_.step;
     start_ = last_checkpoint_ = Clock::now();
     return absl::OkStatus();
   }
@@ -191,7 +192,9 @@ class Run {
     record.tokens_per_second =
         static_cast<double>(feeder.inputs()[1].spec().NumElements()) / average_seconds_;
     record.seconds = Seconds();
-    progress_.Step(record, average_seconds_ * static_cast<double>(options_.steps - state_.step));
+    // Evaluations and checkpoints count too, so this goes by the clock.
+    double wall_seconds = SecondsSince(start_) / static_cast<double>(state_.step - first_step_);
+    progress_.Step(record, wall_seconds * static_cast<double>(options_.steps - state_.step));
     if (state_.step % std::max<int64_t>(1, options_.log_every) != 0 &&
         state_.step != options_.steps) {
       return absl::OkStatus();
@@ -299,6 +302,7 @@ class Run {
   double average_seconds_ = 0;  // of a step
   double seconds_since_record_ = 0;
   int64_t tokens_since_record_ = 0;
+  int64_t first_step_ = 0;  // of this session
   int64_t saved_step_ = -1;
 };
 

@@ -1,5 +1,6 @@
 #include "runtime/training/progress.h"
 
+#include <sys/ioctl.h>
 #include <sys/resource.h>
 #include <unistd.h>
 
@@ -87,6 +88,11 @@ void Progress::Step(const MetricsRecord& record, double seconds_left) {
     return;
   }
   ClearLive();
+  // A line that wraps can't be cleared.
+  struct winsize size;
+  if (::ioctl(::fileno(file_), TIOCGWINSZ, &size) == 0 && size.ws_col > 1) {
+    line.resize(std::min<size_t>(line.size(), size.ws_col - 1));
+  }
   std::fputs(line.c_str(), file_);
   std::fflush(file_);
   live_ = true;
