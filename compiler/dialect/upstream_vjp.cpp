@@ -4,6 +4,8 @@ namespace weir {
 
 void registerUpstreamVjpModels(mlir::DialectRegistry &registry) {
   registerElementwiseVjpModels(registry);
+  registerLinalgVjpModels(registry);
+  registerTensorVjpModels(registry);
 }
 
-}  // namespace weir
+} // namespace weir

@@ -1,8 +1,10 @@
-// Reverse-mode rules of arith and math. One rule serves scalars (inside the regions of linalg.generic and weir.scan)
-// and tensors (element by element), since the ops themselves do.
+// Reverse-mode rules of arith and math. One rule serves scalars (inside the
+// regions of linalg.generic and weir.scan) and tensors (element by element),
+// since the ops themselves do.
 //
-// A rule uses the op's result wherever that is cheaper or keeps more bits than starting again from its operands
-// (exp, tanh, sqrt, the quotient). Where a function has no derivative the choice is PyTorch's: |x| has 0 at 0, and
+// A rule uses the op's result wherever that is cheaper or keeps more bits than
+// starting again from its operands (exp, tanh, sqrt, the quotient). Where a
+// function has no derivative the choice is PyTorch's: |x| has 0 at 0, and
 // max(x, constant) has 0 where both are equal (ReLU).
 
 #include <cmath>
@@ -25,20 +27,33 @@ struct Emitter {
   OpBuilder &builder;
   Location loc;
 
-  Value add(Value a, Value b) { return arith::AddFOp::create(builder, loc, a, b); }
-  Value sub(Value a, Value b) { return arith::SubFOp::create(builder, loc, a, b); }
-  Value mul(Value a, Value b) { return arith::MulFOp::create(builder, loc, a, b); }
-  Value div(Value a, Value b) { return arith::DivFOp::create(builder, loc, a, b); }
+  Value add(Value a, Value b) {
+    return arith::AddFOp::create(builder, loc, a, b);
+  }
+  Value sub(Value a, Value b) {
+    return arith::SubFOp::create(builder, loc, a, b);
+  }
+  Value mul(Value a, Value b) {
+    return arith::MulFOp::create(builder, loc, a, b);
+  }
+  Value div(Value a, Value b) {
+    return arith::DivFOp::create(builder, loc, a, b);
+  }
   Value neg(Value a) { return arith::NegFOp::create(builder, loc, a); }
   Value exp(Value a) { return math::ExpOp::create(builder, loc, a); }
-  Value scale(Value a, double factor) { return mul(a, constant(a.getType(), factor)); }
-  Value select(Value c, Value a, Value b) { return arith::SelectOp::create(builder, loc, c, a, b); }
+  Value scale(Value a, double factor) {
+    return mul(a, constant(a.getType(), factor));
+  }
+  Value select(Value c, Value a, Value b) {
+    return arith::SelectOp::create(builder, loc, c, a, b);
+  }
   Value compare(arith::CmpFPredicate predicate, Value a, Value b) {
     return arith::CmpFOp::create(builder, loc, predicate, a, b);
   }
   Value constant(Type type, double value) {
     TypedAttr attr = FloatAttr::get(getElementTypeOrSelf(type), value);
-    if (auto shaped = dyn_cast<ShapedType>(type)) attr = DenseElementsAttr::get(shaped, attr);
+    if (auto shaped = dyn_cast<ShapedType>(type))
+      attr = DenseElementsAttr::get(shaped, attr);
     return arith::ConstantOp::create(builder, loc, attr);
   }
   Value zero(Type type) { return constant(type, 0.0); }
@@ -46,13 +61,23 @@ struct Emitter {
 
 bool isConstant(Value value) { return matchPattern(value, m_Constant()); }
 
-// ---- arith ----------------------------------------------------------------------------------------------------------
+// ---- arith
+// ----------------------------------------------------------------------------------------------------------
 
-void addVjp(arith::AddFOp, Emitter, Value dy, Cotangents &out) { out.append({dy, dy}); }
+void addVjp(arith::AddFOp, Emitter, Value dy, Cotangents &out) {
+  out.append({dy, dy});
+}
 
-void subVjp(arith::SubFOp, Emitter e, Value dy, Cotangents &out) { out.append({dy, e.neg(dy)}); }
+void subVjp(arith::SubFOp, Emitter e, Value dy, Cotangents &out) {
+  out.append({dy, e.neg(dy)});
+}
 
 void mulVjp(arith::MulFOp op, Emitter e, Value dy, Cotangents &out) {
+  if (op.getLhs() == op.getRhs()) {
+    Value half = e.mul(dy, op.getLhs());
+    out.append({half, half});
+    return;
+  }
   out.append({e.mul(dy, op.getRhs()), e.mul(op.getLhs(), dy)});
 }
 
@@ -61,14 +86,19 @@ void divVjp(arith::DivFOp op, Emitter e, Value dy, Cotangents &out) {
   out.append({dx, e.neg(e.mul(dx, op.getResult()))});
 }
 
-void negVjp(arith::NegFOp, Emitter e, Value dy, Cotangents &out) { out.push_back(e.neg(dy)); }
+void negVjp(arith::NegFOp, Emitter e, Value dy, Cotangents &out) {
+  out.push_back(e.neg(dy));
+}
 
-/// Maximum and minimum: the side that strictly wins takes all; where both are equal a constant wins, else the right.
-template <typename OpT, arith::CmpFPredicate lhsWins, arith::CmpFPredicate rhsWins>
+/// Maximum and minimum: the side that strictly wins takes all; where both are
+/// equal a constant wins, else the right.
+template <typename OpT, arith::CmpFPredicate lhsWins,
+          arith::CmpFPredicate rhsWins>
 void extremumVjp(OpT op, Emitter e, Value dy, Cotangents &out) {
   Value zero = e.zero(dy.getType());
   if (isConstant(op.getLhs())) {
-    out.append({Value(), e.select(e.compare(rhsWins, op.getLhs(), op.getRhs()), dy, zero)});
+    out.append({Value(), e.select(e.compare(rhsWins, op.getLhs(), op.getRhs()),
+                                  dy, zero)});
     return;
   }
   Value lhs = e.compare(lhsWins, op.getLhs(), op.getRhs());
@@ -77,15 +107,18 @@ void extremumVjp(OpT op, Emitter e, Value dy, Cotangents &out) {
 
 void selectVjp(arith::SelectOp op, Emitter e, Value dy, Cotangents &out) {
   Value zero = e.zero(dy.getType());
-  out.append({Value(), e.select(op.getCondition(), dy, zero), e.select(op.getCondition(), zero, dy)});
+  out.append({Value(), e.select(op.getCondition(), dy, zero),
+              e.select(op.getCondition(), zero, dy)});
 }
 
 void extVjp(arith::ExtFOp op, Emitter e, Value dy, Cotangents &out) {
-  out.push_back(arith::TruncFOp::create(e.builder, e.loc, op.getIn().getType(), dy));
+  out.push_back(
+      arith::TruncFOp::create(e.builder, e.loc, op.getIn().getType(), dy));
 }
 
-/// A cotangent that was itself rounded from the wide type is taken before rounding: so the gradient of a parameter that
-/// is used in bf16 stays f32 from the product that made it to the optimizer.
+/// A cotangent that was itself rounded from the wide type is taken before
+/// rounding: so the gradient of a parameter that is used in bf16 stays f32 from
+/// the product that made it to the optimizer.
 void truncVjp(arith::TruncFOp op, Emitter e, Value dy, Cotangents &out) {
   Type wide = op.getIn().getType();
   auto rounded = dy.getDefiningOp<arith::TruncFOp>();
@@ -96,7 +129,8 @@ void truncVjp(arith::TruncFOp op, Emitter e, Value dy, Cotangents &out) {
   out.push_back(arith::ExtFOp::create(e.builder, e.loc, wide, dy));
 }
 
-// ---- math -----------------------------------------------------------------------------------------------------------
+// ---- math
+// -----------------------------------------------------------------------------------------------------------
 
 void expVjp(math::ExpOp op, Emitter e, Value dy, Cotangents &out) {
   out.push_back(e.mul(dy, op.getResult()));
@@ -120,7 +154,8 @@ void log2Vjp(math::Log2Op op, Emitter e, Value dy, Cotangents &out) {
 }
 
 void log1pVjp(math::Log1pOp op, Emitter e, Value dy, Cotangents &out) {
-  out.push_back(e.div(dy, e.add(op.getOperand(), e.constant(dy.getType(), 1.0))));
+  out.push_back(
+      e.div(dy, e.add(op.getOperand(), e.constant(dy.getType(), 1.0))));
 }
 
 void sqrtVjp(math::SqrtOp op, Emitter e, Value dy, Cotangents &out) {
@@ -138,11 +173,13 @@ void tanhVjp(math::TanhOp op, Emitter e, Value dy, Cotangents &out) {
 }
 
 void sinVjp(math::SinOp op, Emitter e, Value dy, Cotangents &out) {
-  out.push_back(e.mul(dy, math::CosOp::create(e.builder, e.loc, op.getOperand())));
+  out.push_back(
+      e.mul(dy, math::CosOp::create(e.builder, e.loc, op.getOperand())));
 }
 
 void cosVjp(math::CosOp op, Emitter e, Value dy, Cotangents &out) {
-  out.push_back(e.neg(e.mul(dy, math::SinOp::create(e.builder, e.loc, op.getOperand()))));
+  out.push_back(
+      e.neg(e.mul(dy, math::SinOp::create(e.builder, e.loc, op.getOperand()))));
 }
 
 void absVjp(math::AbsFOp op, Emitter e, Value dy, Cotangents &out) {
@@ -159,7 +196,8 @@ void fmaVjp(math::FmaOp op, Emitter e, Value dy, Cotangents &out) {
 void powVjp(math::PowFOp op, Emitter e, Value dy, Cotangents &out) {
   Value base = op.getLhs(), exponent = op.getRhs();
   Value one = e.constant(dy.getType(), 1.0), zero = e.zero(dy.getType());
-  Value lower = math::PowFOp::create(e.builder, e.loc, base, e.sub(exponent, one));
+  Value lower =
+      math::PowFOp::create(e.builder, e.loc, base, e.sub(exponent, one));
   out.push_back(e.mul(dy, e.mul(exponent, lower)));
   if (isConstant(exponent)) {
     out.push_back(Value());
@@ -173,7 +211,8 @@ void powVjp(math::PowFOp op, Emitter e, Value dy, Cotangents &out) {
 
 void erfVjp(math::ErfOp op, Emitter e, Value dy, Cotangents &out) {
   Value x = op.getOperand();
-  out.push_back(e.mul(e.scale(dy, 2.0 / std::sqrt(M_PI)), e.exp(e.neg(e.mul(x, x)))));
+  out.push_back(
+      e.mul(e.scale(dy, 2.0 / std::sqrt(M_PI)), e.exp(e.neg(e.mul(x, x)))));
 }
 
 void atanVjp(math::AtanOp op, Emitter e, Value dy, Cotangents &out) {
@@ -182,29 +221,34 @@ void atanVjp(math::AtanOp op, Emitter e, Value dy, Cotangents &out) {
 }
 
 void sinhVjp(math::SinhOp op, Emitter e, Value dy, Cotangents &out) {
-  out.push_back(e.mul(dy, math::CoshOp::create(e.builder, e.loc, op.getOperand())));
+  out.push_back(
+      e.mul(dy, math::CoshOp::create(e.builder, e.loc, op.getOperand())));
 }
 
 void coshVjp(math::CoshOp op, Emitter e, Value dy, Cotangents &out) {
-  out.push_back(e.mul(dy, math::SinhOp::create(e.builder, e.loc, op.getOperand())));
+  out.push_back(
+      e.mul(dy, math::SinhOp::create(e.builder, e.loc, op.getOperand())));
 }
 
-/// Steps (floor, ceil, round, trunc): their gradient is zero wherever it exists.
-template <typename OpT>
-void stepVjp(OpT, Emitter, Value, Cotangents &out) {
+/// Steps (floor, ceil, round, trunc): their gradient is zero wherever it
+/// exists.
+template <typename OpT> void stepVjp(OpT, Emitter, Value, Cotangents &out) {
   out.push_back(Value());
 }
 
-// ---- registration ---------------------------------------------------------------------------------------------------
+// ---- registration
+// ---------------------------------------------------------------------------------------------------
 
 template <typename OpT, void (*rule)(OpT, Emitter, Value, Cotangents &)>
 struct Model : DifferentiableOpInterface::ExternalModel<Model<OpT, rule>, OpT> {
-  LogicalResult buildVjp(Operation *op, OpBuilder &builder, ValueRange cotangents,
+  LogicalResult buildVjp(Operation *op, OpBuilder &builder,
+                         ValueRange cotangents,
                          Cotangents &operandCotangents) const {
     if (!cotangents[0]) {
       operandCotangents.append(op->getNumOperands(), Value());
     } else {
-      rule(cast<OpT>(op), Emitter{builder, op->getLoc()}, cotangents[0], operandCotangents);
+      rule(cast<OpT>(op), Emitter{builder, op->getLoc()}, cotangents[0],
+           operandCotangents);
     }
     return success();
   }
@@ -215,7 +259,7 @@ void attach(MLIRContext *context) {
   OpT::template attachInterface<Model<OpT, rule>>(*context);
 }
 
-}  // namespace
+} // namespace
 
 void registerElementwiseVjpModels(DialectRegistry &registry) {
   using arith::CmpFPredicate;
@@ -263,4 +307,4 @@ void registerElementwiseVjpModels(DialectRegistry &registry) {
   });
 }
 
-}  // namespace weir
+} // namespace weir

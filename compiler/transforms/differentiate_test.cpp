@@ -1,0 +1,302 @@
+// Derivative rules against central differences, in f64, on the interpreter of
+// evaluator.h.
+
+#include <cmath>
+#include <random>
+
+#include "compiler/dialect/dialect.h"
+#include "compiler/dialect/upstream_vjp.h"
+#include "compiler/transforms/evaluator.h"
+#include "mlir/Dialect/Arith/IR/Arith.h"
+#include "mlir/Dialect/Math/IR/Math.h"
+#include "mlir/Dialect/Tensor/IR/Tensor.h"
+#include "mlir/Parser/Parser.h"
+#include "mlir/Pass/PassManager.h"
+#include "gtest/gtest.h"
+
+#include "compiler/transforms/differentiate_pass.h"
+
+namespace weir {
+namespace {
+
+using namespace mlir;
+
+class DifferentiateTest : public ::testing::Test {
+protected:
+  DifferentiateTest() {
+    DialectRegistry registry;
+    registry.insert<WeirDialect, arith::ArithDialect, func::FuncDialect,
+                    linalg::LinalgDialect, math::MathDialect,
+                    tensor::TensorDialect>();
+    registerUpstreamVjpModels(registry);
+    context.appendDialectRegistry(registry);
+    context.loadAllAvailableDialects();
+  }
+
+  OwningOpRef<ModuleOp> parse(const std::string &text) {
+    return parseSourceString<ModuleOp>(text, &context);
+  }
+
+  HostTensor random(Type type, double low, double high) {
+    auto shaped = dyn_cast<ShapedType>(type);
+    HostTensor result =
+        HostTensor::zeros(shaped ? shaped.getShape() : ArrayRef<int64_t>());
+    std::uniform_real_distribution<double> uniform(low, high);
+    for (double &value : result.data)
+      value = uniform(generator);
+    return result;
+  }
+
+  /// Differentiates @f of `text` and compares every gradient with central
+  /// differences of its first result. The function's arguments are drawn from
+  /// [low, high].
+  void check(const std::string &text, double low = -1.0, double high = 1.0) {
+    OwningOpRef<ModuleOp> original = parse(text), joint = parse(text);
+    ASSERT_TRUE(original);
+    PassManager passes(&context);
+    passes.addNestedPass<func::FuncOp>(createDifferentiate());
+    ASSERT_TRUE(succeeded(passes.run(*joint)));
+    auto f = *original->getOps<func::FuncOp>().begin();
+    auto g = *joint->getOps<func::FuncOp>().begin();
+    std::vector<HostTensor> arguments;
+    for (Type type : f.getArgumentTypes())
+      arguments.push_back(random(type, low, high));
+    auto results = Evaluator().run(g, arguments);
+    ASSERT_TRUE(succeeded(results));
+    unsigned compared = 0;
+    for (unsigned r = f.getNumResults(); r < g.getNumResults(); ++r) {
+      auto name = g.getResultAttrOfType<StringAttr>(r, "weir.gradient");
+      ASSERT_TRUE(name);
+      unsigned a = 0;
+      while (f.getArgAttrOfType<StringAttr>(a, "weir.param") != name)
+        ++a;
+      for (size_t i = 0; i < arguments[a].data.size(); ++i) {
+        double value = arguments[a].data[i], step = 1e-5;
+        arguments[a].data[i] = value + step;
+        double above = (*Evaluator().run(f, arguments))[0].data[0];
+        arguments[a].data[i] = value - step;
+        double below = (*Evaluator().run(f, arguments))[0].data[0];
+        arguments[a].data[i] = value;
+        double expected = (above - below) / (2.0 * step);
+        EXPECT_NEAR((*results)[r].data[i], expected,
+                    1e-7 * std::max(1.0, std::fabs(expected)))
+            << "gradient of " << name.str() << " at element " << i;
+        ++compared;
+      }
+    }
+    EXPECT_GT(compared, 0u);
+  }
+
+  /// loss = sum(w * op(x...)) over tensors of four elements, with every x and w
+  /// a parameter.
+  std::string elementwise(const std::string &op, unsigned operands) {
+    std::string arguments, names, types, body = op;
+    for (unsigned i = 0; i < operands; ++i) {
+      std::string n = std::to_string(i);
+      arguments += "%x" + n + ": tensor<4xf64> {weir.param = \"x" + n + "\"}, ";
+    }
+    return "func.func @f(" + arguments +
+           R"(%w: tensor<4xf64> {weir.param = "w"}) -> (tensor<f64> {weir.output = "loss"}) {
+      )" + op +
+           R"(
+      %zero = arith.constant 0.0 : f64
+      %e = tensor.empty() : tensor<f64>
+      %z = linalg.fill ins(%zero : f64) outs(%e : tensor<f64>) -> tensor<f64>
+      %loss = linalg.generic {indexing_maps = [affine_map<(i) -> (i)>, affine_map<(i) -> (i)>, affine_map<(i) -> ()>],
+          iterator_types = ["reduction"]} ins(%y, %w : tensor<4xf64>, tensor<4xf64>) outs(%z : tensor<f64>) {
+      ^bb0(%a: f64, %b: f64, %o: f64):
+        %m = arith.mulf %a, %b : f64
+        %n = arith.addf %o, %m : f64
+        linalg.yield %n : f64
+      } -> tensor<f64>
+      return %loss : tensor<f64>
+    })";
+  }
+  void checkUnary(const std::string &name, double low, double high) {
+    SCOPED_TRACE(name);
+    check(elementwise("%y = " + name + " %x0 : tensor<4xf64>", 1), low, high);
+  }
+  void checkBinary(const std::string &name, double low, double high) {
+    SCOPED_TRACE(name);
+    check(elementwise("%y = " + name + " %x0, %x1 : tensor<4xf64>", 2), low,
+          high);
+  }
+
+  /// A function of parameters %x : X and %w : W whose loss is the sum of sin of
+  /// the result %y : Y of `body`.
+  std::string function(const std::string &x, const std::string &w,
+                       const std::string &y, const std::string &body) {
+    int64_t rank = std::count(y.begin(), y.end(), 'x');
+    std::string dims, iterators;
+    for (int64_t i = 0; i < rank; ++i) {
+      dims += (i ? ", d" : "d") + std::to_string(i);
+      iterators += i ? ", \"reduction\"" : "\"reduction\"";
+    }
+    std::string map = "(" + dims + ") -> ";
+    return "func.func @f(%x: " + x + " {weir.param = \"x\"}, %w: " + w +
+           " {weir.param = \"w\"}) -> (tensor<f64> {weir.output = \"loss\"}) "
+           "{\n%zero = arith.constant 0.0 : f64\n" +
+           body +
+           "%e0 = tensor.empty() : tensor<f64>\n%z0 = linalg.fill ins(%zero : "
+           "f64) outs(%e0 : tensor<f64>) -> tensor<f64>\n"
+           "%loss = linalg.generic {indexing_maps = [affine_map<" +
+           map + "(" + dims + ")>, affine_map<" + map +
+           "()>], iterator_types = [" + iterators + "]} ins(%y : " + y +
+           ") outs(%z0 : tensor<f64>) {\n^bb0(%a: f64, %o: f64):\n%s = "
+           "math.sin %a : f64\n%n = arith.addf %o, %s : f64\n"
+           "linalg.yield %n : f64\n} -> tensor<f64>\nreturn %loss : "
+           "tensor<f64>\n}";
+  }
+
+  MLIRContext context;
+  std::mt19937 generator{7};
+};
+
+TEST_F(DifferentiateTest, UnaryRules) {
+  for (const char *op : {"arith.negf", "math.exp", "math.exp2", "math.expm1",
+                         "math.tanh", "math.sin", "math.cos", "math.sinh",
+                         "math.cosh", "math.atan", "math.erf", "math.absf"})
+    checkUnary(op, -2.0, 2.0);
+  for (const char *op :
+       {"math.log", "math.log2", "math.log1p", "math.sqrt", "math.rsqrt"})
+    checkUnary(op, 0.3, 3.0);
+}
+
+TEST_F(DifferentiateTest, BinaryRules) {
+  for (const char *op :
+       {"arith.addf", "arith.subf", "arith.mulf", "arith.maximumf",
+        "arith.minimumf", "arith.maxnumf", "arith.minnumf"})
+    checkBinary(op, -2.0, 2.0);
+  for (const char *op : {"arith.divf", "math.powf"})
+    checkBinary(op, 0.5, 3.0);
+}
+
+TEST_F(DifferentiateTest, SquareSelectFma) {
+  check(elementwise("%y = arith.mulf %x0, %x0 : tensor<4xf64>", 1));
+  check(elementwise("%y = math.fma %x0, %x1, %x2 : tensor<4xf64>", 3));
+  check(elementwise(R"(%c = arith.cmpf olt, %x0, %x1 : tensor<4xf64>
+      %y = arith.select %c, %x0, %x2 : tensor<4xi1>, tensor<4xf64>)",
+                    3));
+}
+
+TEST_F(DifferentiateTest, ReluHasNoGradientAtZero) {
+  std::string text =
+      elementwise(R"(%k = arith.constant dense<0.0> : tensor<4xf64>
+      %y = arith.maximumf %k, %x0 : tensor<4xf64>)",
+                  1);
+  OwningOpRef<ModuleOp> module = parse(text);
+  PassManager passes(&context);
+  passes.addNestedPass<func::FuncOp>(createDifferentiate());
+  ASSERT_TRUE(succeeded(passes.run(*module)));
+  HostTensor x = {{4}, {-1.0, 0.0, 0.0, 2.0}}, w = {{4}, {1.0, 1.0, 1.0, 1.0}};
+  auto results =
+      Evaluator().run(*module->getOps<func::FuncOp>().begin(), {x, w});
+  ASSERT_TRUE(succeeded(results));
+  EXPECT_EQ((*results)[1].data, (std::vector<double>{0.0, 0.0, 0.0, 1.0}));
+}
+
+TEST_F(DifferentiateTest, BroadcastAndSum) {
+  check(function("tensor<2x3x4xf64>", "tensor<4xf64>", "tensor<2x3xf64>", R"(
+    %e = tensor.empty() : tensor<2x3xf64>
+    %f = linalg.fill ins(%zero : f64) outs(%e : tensor<2x3xf64>) -> tensor<2x3xf64>
+    %y = linalg.generic {indexing_maps = [affine_map<(b, t, d) -> (b, t, d)>, affine_map<(b, t, d) -> (d)>,
+        affine_map<(b, t, d) -> (b, t)>], iterator_types = ["parallel", "parallel", "reduction"]}
+        ins(%x, %w : tensor<2x3x4xf64>, tensor<4xf64>) outs(%f : tensor<2x3xf64>) {
+    ^bb0(%a: f64, %b: f64, %o: f64):
+      %0 = arith.mulf %a, %b : f64
+      %1 = math.tanh %0 : f64
+      %2 = arith.mulf %1, %a : f64
+      %3 = arith.addf %2, %o : f64
+      linalg.yield %3 : f64
+    } -> tensor<2x3xf64>
+)"));
+}
+
+TEST_F(DifferentiateTest, ProductThatStartsFromATensor) {
+  check(function("tensor<2x3xf64>", "tensor<3x3xf64>", "tensor<2x3xf64>", R"(
+    %y = linalg.generic {indexing_maps = [affine_map<(m, n, k) -> (m, k)>, affine_map<(m, n, k) -> (n, k)>,
+        affine_map<(m, n, k) -> (m, n)>], iterator_types = ["parallel", "parallel", "reduction"]}
+        ins(%x, %w : tensor<2x3xf64>, tensor<3x3xf64>) outs(%x : tensor<2x3xf64>) {
+    ^bb0(%a: f64, %b: f64, %o: f64):
+      %0 = arith.mulf %a, %b : f64
+      %1 = arith.addf %o, %0 : f64
+      linalg.yield %1 : f64
+    } -> tensor<2x3xf64>
+)"));
+}
+
+TEST_F(DifferentiateTest, TransposedReadSeveralResultsAndIndex) {
+  check(function("tensor<2x3xf64>", "tensor<3x2xf64>", "tensor<3x2xf64>", R"(
+    %e = tensor.empty() : tensor<3x2xf64>
+    %r:2 = linalg.generic {indexing_maps = [affine_map<(i, j) -> (j, i)>, affine_map<(i, j) -> (i, j)>,
+        affine_map<(i, j) -> (i, j)>, affine_map<(i, j) -> (i, j)>], iterator_types = ["parallel", "parallel"]}
+        ins(%x, %w : tensor<2x3xf64>, tensor<3x2xf64>) outs(%e, %e : tensor<3x2xf64>, tensor<3x2xf64>) {
+    ^bb0(%a: f64, %b: f64, %o: f64, %p: f64):
+      %i = linalg.index 0 : index
+      %k = arith.index_cast %i : index to i64
+      %s = arith.sitofp %k : i64 to f64
+      %0 = arith.mulf %a, %s : f64
+      %1 = math.exp %b : f64
+      %2 = arith.mulf %0, %1 : f64
+      linalg.yield %2, %1 : f64, f64
+    } -> (tensor<3x2xf64>, tensor<3x2xf64>)
+    %y = arith.mulf %r#0, %r#1 : tensor<3x2xf64>
+)"));
+}
+
+TEST_F(DifferentiateTest, OffsetAndUnitReads) {
+  check(function("tensor<2x1x5xf64>", "tensor<2xf64>", "tensor<2x3xf64>", R"(
+    %e = tensor.empty() : tensor<2x3xf64>
+    %y = linalg.generic {indexing_maps = [affine_map<(b, t) -> (b, 0, t + 1)>, affine_map<(b, t) -> (b)>,
+        affine_map<(b, t) -> (b, t)>], iterator_types = ["parallel", "parallel"]}
+        ins(%x, %w : tensor<2x1x5xf64>, tensor<2xf64>) outs(%e : tensor<2x3xf64>) {
+    ^bb0(%a: f64, %b: f64, %o: f64):
+      %0 = arith.mulf %a, %b : f64
+      linalg.yield %0 : f64
+    } -> tensor<2x3xf64>
+)"));
+}
+
+TEST_F(DifferentiateTest, Windows) {
+  for (int dilation : {1, 2}) {
+    std::string length = std::to_string(5 + dilation * 2),
+                d = std::to_string(dilation);
+    check(function(
+        "tensor<2x" + length + "x3xf64>", "tensor<3x3xf64>",
+        "tensor<2x5x3xf64>",
+        R"(
+      %e = tensor.empty() : tensor<2x5x3xf64>
+      %f = linalg.fill ins(%zero : f64) outs(%e : tensor<2x5x3xf64>) -> tensor<2x5x3xf64>
+      %y = linalg.generic {indexing_maps = [affine_map<(b, t, c, k) -> (b, t + k * )" +
+            d + R"(, c)>,
+          affine_map<(b, t, c, k) -> (c, k)>, affine_map<(b, t, c, k) -> (b, t, c)>],
+          iterator_types = ["parallel", "parallel", "parallel", "reduction"]}
+          ins(%x, %w : tensor<2x)" +
+            length + R"(x3xf64>, tensor<3x3xf64>) outs(%f : tensor<2x5x3xf64>) {
+      ^bb0(%a: f64, %b: f64, %o: f64):
+        %0 = math.tanh %a : f64
+        %1 = arith.mulf %0, %b : f64
+        %2 = arith.addf %o, %1 : f64
+        linalg.yield %2 : f64
+      } -> tensor<2x5x3xf64>
+)"));
+  }
+}
+
+TEST_F(DifferentiateTest, SlicesAndViews) {
+  check(function("tensor<2x6xf64>", "tensor<3x2xf64>", "tensor<2x1xf64>", R"(
+    %p = tensor.extract_slice %x[0, 0] [2, 2] [1, 1] : tensor<2x6xf64> to tensor<2x2xf64>
+    %q = tensor.extract_slice %x[0, 2] [2, 4] [1, 1] : tensor<2x6xf64> to tensor<2x4xf64>
+    %c = tensor.concat dim(1) %q, %p : (tensor<2x4xf64>, tensor<2x2xf64>) -> tensor<2x6xf64>
+    %g = tensor.expand_shape %c [[0], [1, 2]] output_shape [2, 3, 2] : tensor<2x6xf64> into tensor<2x3x2xf64>
+    %t = tensor.extract_slice %g[1, 0, 0] [1, 3, 2] [1, 1, 1] : tensor<2x3x2xf64> to tensor<3x2xf64>
+    %u = arith.mulf %t, %w : tensor<3x2xf64>
+    %i = tensor.insert_slice %u into %g[0, 0, 0] [1, 3, 2] [1, 1, 1] : tensor<3x2xf64> into tensor<2x3x2xf64>
+    %v = tensor.collapse_shape %i [[0, 1], [2]] : tensor<2x3x2xf64> into tensor<6x2xf64>
+    %m = arith.mulf %v, %v : tensor<6x2xf64>
+    %y = tensor.extract_slice %m[1, 1] [2, 1] [1, 1] : tensor<6x2xf64> to tensor<2x1xf64>
+)"));
+}
+
+} // namespace
+} // namespace weir
