@@ -6,4 +6,4 @@
 
 #include "compiler/dialect/interfaces.h.inc"
 
-#endif // WEIR_COMPILER_DIALECT_INTERFACES_H_
+#endif  // WEIR_COMPILER_DIALECT_INTERFACES_H_

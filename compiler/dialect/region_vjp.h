@@ -22,41 +22,38 @@
 namespace weir {
 
 class RegionVjp {
-public:
+ public:
   /// Clones `body` without its terminator at the builder's insertion point,
   /// with `args` (one value per block argument, of its type) in place of the
   /// block's arguments.
-  RegionVjp(mlir::OpBuilder &builder, mlir::Block &body, mlir::ValueRange args);
+  RegionVjp(mlir::OpBuilder& builder, mlir::Block& body, mlir::ValueRange args);
 
   /// The cloned value of terminator operand i.
   mlir::Value yield(unsigned i) const;
   /// The cloned counterpart of a value of the body (or the value itself where
   /// it is defined outside).
-  mlir::Value primal(mlir::Value original) const {
-    return mapping.lookupOrDefault(original);
-  }
+  mlir::Value primal(mlir::Value original) const { return mapping.lookupOrDefault(original); }
 
   /// Emits the adjoint. `yieldCotangents`: one per terminator operand, null for
   /// zero. `needed`: one flag per block argument. Appends one cotangent per
   /// block argument, null where it is zero or not needed. Values captured from
   /// outside the region are constants. Fails, after a diagnostic at the op, on
   /// an op without a rule.
-  llvm::LogicalResult
-  pullBack(mlir::ValueRange yieldCotangents, llvm::ArrayRef<bool> needed,
-           llvm::SmallVectorImpl<mlir::Value> &argCotangents);
+  llvm::LogicalResult pullBack(mlir::ValueRange yieldCotangents, llvm::ArrayRef<bool> needed,
+                               llvm::SmallVectorImpl<mlir::Value>& argCotangents);
 
-private:
-  mlir::OpBuilder &builder;
-  mlir::Block &body;
+ private:
+  mlir::OpBuilder& builder;
+  mlir::Block& body;
   mlir::IRMapping mapping;
 };
 
 /// Sums two cotangents of one value at `builder`; either may be null.
-mlir::Value addCotangents(mlir::OpBuilder &builder, mlir::Location loc,
-                          mlir::Value a, mlir::Value b);
+mlir::Value addCotangents(mlir::OpBuilder& builder, mlir::Location loc, mlir::Value a,
+                          mlir::Value b);
 
 /// Erases, last to first, the ops of `block` that have no effect and no use.
-void eraseDeadOps(mlir::Block &block);
+void eraseDeadOps(mlir::Block& block);
 
 /// Whether a value can carry a gradient: a float or complex scalar, or a shaped
 /// type of them.
@@ -65,6 +62,6 @@ bool isDifferentiableType(mlir::Type type);
 /// Ops with this unit attribute are constants to differentiation.
 inline constexpr llvm::StringLiteral kStopGradient = "weir.stop_gradient";
 
-} // namespace weir
+}  // namespace weir
 
-#endif // WEIR_COMPILER_DIALECT_REGION_VJP_H_
+#endif  // WEIR_COMPILER_DIALECT_REGION_VJP_H_

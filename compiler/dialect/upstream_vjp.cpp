@@ -2,10 +2,10 @@
 
 namespace weir {
 
-void registerUpstreamVjpModels(mlir::DialectRegistry &registry) {
+void registerUpstreamVjpModels(mlir::DialectRegistry& registry) {
   registerElementwiseVjpModels(registry);
   registerLinalgVjpModels(registry);
   registerTensorVjpModels(registry);
 }
 
-} // namespace weir
+}  // namespace weir

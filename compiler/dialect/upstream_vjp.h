@@ -17,14 +17,12 @@
 namespace weir {
 
 /// Attaches every model below when its dialect is loaded.
-void registerUpstreamVjpModels(mlir::DialectRegistry &registry);
+void registerUpstreamVjpModels(mlir::DialectRegistry& registry);
 
-void registerElementwiseVjpModels(
-    mlir::DialectRegistry &registry);                          // arith, math
-void registerLinalgVjpModels(mlir::DialectRegistry &registry); // linalg.generic
-void registerTensorVjpModels(
-    mlir::DialectRegistry &registry); // slices, views, concat, splat
+void registerElementwiseVjpModels(mlir::DialectRegistry& registry);  // arith, math
+void registerLinalgVjpModels(mlir::DialectRegistry& registry);       // linalg.generic
+void registerTensorVjpModels(mlir::DialectRegistry& registry);       // slices, views, concat, splat
 
-} // namespace weir
+}  // namespace weir
 
-#endif // WEIR_COMPILER_DIALECT_UPSTREAM_VJP_H_
+#endif  // WEIR_COMPILER_DIALECT_UPSTREAM_VJP_H_

@@ -41,25 +41,21 @@ namespace {
 using namespace mlir;
 using utils::IteratorType;
 
-Value zeros(OpBuilder &builder, Location loc, ArrayRef<int64_t> shape,
-            Type elementType) {
-  Value zero =
-      arith::ConstantOp::create(builder, loc, builder.getZeroAttr(elementType));
+Value zeros(OpBuilder& builder, Location loc, ArrayRef<int64_t> shape, Type elementType) {
+  Value zero = arith::ConstantOp::create(builder, loc, builder.getZeroAttr(elementType));
   Value empty = tensor::EmptyOp::create(builder, loc, shape, elementType);
   return linalg::FillOp::create(builder, loc, zero, empty).getResult(0);
 }
 
 /// Inserts `value` at `offsets` into zeros of type `type`.
-Value padWithZeros(OpBuilder &builder, Location loc, Value value,
-                   RankedTensorType type, ArrayRef<int64_t> offsets) {
+Value padWithZeros(OpBuilder& builder, Location loc, Value value, RankedTensorType type,
+                   ArrayRef<int64_t> offsets) {
   Value into = zeros(builder, loc, type.getShape(), type.getElementType());
   SmallVector<int64_t> ones(type.getRank(), 1);
   return tensor::InsertSliceOp::create(
-      builder, loc, value, into,
-      getAsIndexOpFoldResult(builder.getContext(), offsets),
-      getAsIndexOpFoldResult(
-          builder.getContext(),
-          cast<RankedTensorType>(value.getType()).getShape()),
+      builder, loc, value, into, getAsIndexOpFoldResult(builder.getContext(), offsets),
+      getAsIndexOpFoldResult(builder.getContext(),
+                             cast<RankedTensorType>(value.getType()).getShape()),
       getAsIndexOpFoldResult(builder.getContext(), ones));
 }
 
@@ -74,24 +70,27 @@ struct Access {
 /// positions s instead, and whatever was indexed by d_i is read at s - k * d_j
 /// - c.
 struct Window {
-  int64_t dim = -1; // i; -1: none
+  int64_t dim = -1;  // i; -1: none
   int64_t extent = 0;
-  AffineExpr rest; // k * d_j + c
+  AffineExpr rest;  // k * d_j + c
   int64_t restMin = 0, restMax = 0;
 };
 
 class GenericVjp {
-public:
-  GenericVjp(linalg::GenericOp op, OpBuilder &builder, ValueRange cotangents)
-      : op(op), builder(builder), loc(op.getLoc()), body(*op.getBody()),
+ public:
+  GenericVjp(linalg::GenericOp op, OpBuilder& builder, ValueRange cotangents)
+      : op(op),
+        builder(builder),
+        loc(op.getLoc()),
+        body(*op.getBody()),
         cotangents(cotangents.begin(), cotangents.end()),
         ranges(op.getStaticLoopRanges()),
         iterators(op.getIteratorTypesArray()) {}
 
-  LogicalResult run(ArrayRef<bool> needed, SmallVectorImpl<Value> &out);
+  LogicalResult run(ArrayRef<bool> needed, SmallVectorImpl<Value>& out);
 
-private:
-  struct Read { // an operand that a gradient's body may read
+ private:
+  struct Read {  // an operand that a gradient's body may read
     Value value;
     AffineMap map;
   };
@@ -100,16 +99,15 @@ private:
   LogicalResult checkSum(unsigned result);
   bool isNarrowProduct();
   void narrowOrWidenCotangents();
-  LogicalResult analyze(AffineMap map, ArrayRef<int64_t> shape,
-                        SmallVectorImpl<Access> &accesses, Window &window);
-  LogicalResult emitGroup(AffineMap map, ArrayRef<unsigned> args,
-                          SmallVectorImpl<Value> &out);
+  LogicalResult analyze(AffineMap map, ArrayRef<int64_t> shape, SmallVectorImpl<Access>& accesses,
+                        Window& window);
+  LogicalResult emitGroup(AffineMap map, ArrayRef<unsigned> args, SmallVectorImpl<Value>& out);
   Value finish(Value core, Type operandType, ArrayRef<Access> accesses);
 
   linalg::GenericOp op;
-  OpBuilder &builder;
+  OpBuilder& builder;
   Location loc;
-  Block &body;
+  Block& body;
   SmallVector<Value> cotangents;
   SmallVector<int64_t> ranges;
   SmallVector<IteratorType> iterators;
@@ -119,27 +117,23 @@ private:
 bool GenericVjp::isSummed(unsigned result) {
   AffineMap map = op.getMatchingIndexingMap(op.getDpsInitOperand(result));
   for (auto [dim, iterator] : llvm::enumerate(iterators))
-    if (iterator == IteratorType::reduction && !map.isFunctionOfDim(dim))
-      return true;
+    if (iterator == IteratorType::reduction && !map.isFunctionOfDim(dim)) return true;
   return false;
 }
 
 LogicalResult GenericVjp::checkSum(unsigned result) {
   Value value = body.getArgument(op.getNumDpsInputs() + result);
   while (value.hasOneUse()) {
-    OpOperand &use = *value.use_begin();
-    Operation *user = use.getOwner();
-    if (user == body.getTerminator() && use.getOperandNumber() == result)
-      return success();
-    bool adds = isa<arith::AddFOp>(user) ||
-                (isa<arith::SubFOp>(user) && use.getOperandNumber() == 0);
-    if (!adds)
-      break;
+    OpOperand& use = *value.use_begin();
+    Operation* user = use.getOwner();
+    if (user == body.getTerminator() && use.getOperandNumber() == result) return success();
+    bool adds =
+        isa<arith::AddFOp>(user) || (isa<arith::SubFOp>(user) && use.getOperandNumber() == 0);
+    if (!adds) break;
     value = user->getResult(0);
   }
   InFlightDiagnostic diagnostic = op.emitOpError("has no gradient: result #")
-                                  << result
-                                  << " reduces by something other than a sum";
+                                  << result << " reduces by something other than a sum";
   diagnostic.attachNote() << "mark the op with '" << kStopGradient
                           << "' if it is to count as a constant";
   return diagnostic;
@@ -148,29 +142,26 @@ LogicalResult GenericVjp::checkSum(unsigned result) {
 /// A product of two narrow (bf16, f16) operands that is summed, or taken, in a
 /// wider type.
 bool GenericVjp::isNarrowProduct() {
-  if (op.getNumDpsInputs() != 2 || op.getNumResults() != 1)
-    return false;
+  if (op.getNumDpsInputs() != 2 || op.getNumResults() != 1) return false;
   unsigned products = 0;
-  for (Operation &inner : body.without_terminator()) {
-    if (!isa<arith::ExtFOp, arith::MulFOp, arith::AddFOp>(inner))
-      return false;
+  for (Operation& inner : body.without_terminator()) {
+    if (!isa<arith::ExtFOp, arith::MulFOp, arith::AddFOp>(inner)) return false;
     products += isa<arith::MulFOp>(inner);
   }
   Type lhs = body.getArgument(0).getType(), rhs = body.getArgument(1).getType();
   Type acc = body.getArgument(2).getType();
   auto narrow = dyn_cast<FloatType>(lhs), wide = dyn_cast<FloatType>(acc);
   bool sameMap = op.getIndexingMapsArray()[0] == op.getIndexingMapsArray()[1];
-  return products == 1 && lhs == rhs && narrow && wide &&
-         narrow.getWidth() < wide.getWidth() && !sameMap;
+  return products == 1 && lhs == rhs && narrow && wide && narrow.getWidth() < wide.getWidth() &&
+         !sameMap;
 }
 
 /// Chooses the width in which cotangents are read (see the head of the file,
 /// and truncVjp for casts).
 void GenericVjp::narrowOrWidenCotangents() {
   if (isNarrowProduct()) {
-    Value &dy = cotangents[0];
-    Type narrow =
-        cast<ShapedType>(dy.getType()).clone(body.getArgument(0).getType());
+    Value& dy = cotangents[0];
+    Type narrow = cast<ShapedType>(dy.getType()).clone(body.getArgument(0).getType());
     auto extended = dy.getDefiningOp<arith::ExtFOp>();
     if (extended && extended.getIn().getType() == narrow) {
       dy = extended.getIn();
@@ -179,64 +170,50 @@ void GenericVjp::narrowOrWidenCotangents() {
     }
     return;
   }
-  bool isCast = llvm::hasSingleElement(body.without_terminator()) &&
-                isa<arith::TruncFOp>(body.front());
-  if (!isCast || op.getNumResults() != 1)
-    return;
+  bool isCast =
+      llvm::hasSingleElement(body.without_terminator()) && isa<arith::TruncFOp>(body.front());
+  if (!isCast || op.getNumResults() != 1) return;
   auto rounded = cotangents[0].getDefiningOp<arith::TruncFOp>();
   Type wide = body.front().getOperand(0).getType();
-  if (rounded && getElementTypeOrSelf(rounded.getIn()) == wide)
-    cotangents[0] = rounded.getIn();
+  if (rounded && getElementTypeOrSelf(rounded.getIn()) == wide) cotangents[0] = rounded.getIn();
 }
 
-LogicalResult GenericVjp::run(ArrayRef<bool> needed,
-                              SmallVectorImpl<Value> &out) {
+LogicalResult GenericVjp::run(ArrayRef<bool> needed, SmallVectorImpl<Value>& out) {
   out.assign(op->getNumOperands(), Value());
-  if (llvm::none_of(cotangents, [](Value v) { return static_cast<bool>(v); }))
-    return success();
-  if (!op.hasPureTensorSemantics() ||
-      llvm::any_of(ranges, ShapedType::isDynamic))
+  if (llvm::none_of(cotangents, [](Value v) { return static_cast<bool>(v); })) return success();
+  if (!op.hasPureTensorSemantics() || llvm::any_of(ranges, ShapedType::isDynamic))
     return op.emitOpError("has no gradient: it needs tensors of static shape");
 
   // Arguments of the body, grouped by the map through which their operands are
   // read.
   llvm::MapVector<AffineMap, SmallVector<unsigned>> groups;
-  for (OpOperand &operand : op->getOpOperands()) {
+  for (OpOperand& operand : op->getOpOperands()) {
     unsigned i = operand.getOperandNumber();
-    if (!needed[i] || !isDifferentiableType(operand.get().getType()))
-      continue;
+    if (!needed[i] || !isDifferentiableType(operand.get().getType())) continue;
     if (!isa<RankedTensorType>(operand.get().getType()))
-      return op.emitOpError("has no gradient: its scalar operand #")
-             << i << " needs one";
+      return op.emitOpError("has no gradient: its scalar operand #") << i << " needs one";
     if (op.isDpsInit(&operand)) {
       unsigned result = i - op.getNumDpsInputs();
-      if (!cotangents[result])
-        continue;
+      if (!cotangents[result]) continue;
       if (isSummed(result)) {
-        out[i] = cotangents[result]; // the sum starts from the operand
+        out[i] = cotangents[result];  // the sum starts from the operand
         continue;
       }
-      if (op.getMatchingBlockArgument(&operand).use_empty())
-        continue;
+      if (op.getMatchingBlockArgument(&operand).use_empty()) continue;
     }
     groups[op.getMatchingIndexingMap(&operand)].push_back(i);
   }
   for (auto [result, cotangent] : llvm::enumerate(cotangents))
-    if (cotangent && isSummed(result) && failed(checkSum(result)))
-      return failure();
-  if (groups.empty())
-    return success();
-  if (op.getNumResults() == 1)
-    narrowOrWidenCotangents();
-  for (auto &[map, args] : groups)
-    if (failed(emitGroup(map, args, out)))
-      return failure();
+    if (cotangent && isSummed(result) && failed(checkSum(result))) return failure();
+  if (groups.empty()) return success();
+  if (op.getNumResults() == 1) narrowOrWidenCotangents();
+  for (auto& [map, args] : groups)
+    if (failed(emitGroup(map, args, out))) return failure();
   return success();
 }
 
 LogicalResult GenericVjp::analyze(AffineMap map, ArrayRef<int64_t> shape,
-                                  SmallVectorImpl<Access> &accesses,
-                                  Window &window) {
+                                  SmallVectorImpl<Access>& accesses, Window& window) {
   auto refuse = [&]() {
     return op.emitOpError("has no gradient: cannot invert the input map ")
            << AffineMapAttr::get(map);
@@ -251,30 +228,23 @@ LogicalResult GenericVjp::analyze(AffineMap map, ArrayRef<int64_t> shape,
     access.offset = flat.back();
     SmallVector<int64_t> dims;
     for (auto [dim, factor] : llvm::enumerate(ArrayRef(flat).drop_back()))
-      if (factor)
-        dims.push_back(dim);
+      if (factor) dims.push_back(dim);
     if (dims.size() == 1 && flat[dims[0]] == 1) {
       access.dim = dims[0];
     } else if (dims.size() > 1) {
-      if (window.dim >= 0)
-        return refuse();
+      if (window.dim >= 0) return refuse();
       // The loop that is turned round is the one a result keeps, with factor 1.
       for (int64_t dim : dims)
-        if (flat[dim] == 1 && iterators[dim] == IteratorType::parallel &&
-            window.dim < 0)
+        if (flat[dim] == 1 && iterators[dim] == IteratorType::parallel && window.dim < 0)
           window.dim = dim;
-      if (window.dim < 0)
-        return refuse();
+      if (window.dim < 0) return refuse();
       window.extent = shape[position];
       window.rest = getAffineConstantExpr(access.offset, expr.getContext());
       window.restMin = window.restMax = access.offset;
       for (int64_t dim : dims) {
-        if (flat[dim] < 0)
-          return refuse();
-        if (dim == window.dim)
-          continue;
-        window.rest =
-            getAffineDimExpr(dim, expr.getContext()) * flat[dim] + window.rest;
+        if (flat[dim] < 0) return refuse();
+        if (dim == window.dim) continue;
+        window.rest = getAffineDimExpr(dim, expr.getContext()) * flat[dim] + window.rest;
         window.restMax += flat[dim] * (ranges[dim] - 1);
       }
       access = {window.dim, 0};
@@ -282,8 +252,7 @@ LogicalResult GenericVjp::analyze(AffineMap map, ArrayRef<int64_t> shape,
       return refuse();
     }
     if (access.dim >= 0) {
-      if (seen.test(access.dim))
-        return refuse();
+      if (seen.test(access.dim)) return refuse();
       seen.set(access.dim);
     }
     accesses.push_back(access);
@@ -292,48 +261,38 @@ LogicalResult GenericVjp::analyze(AffineMap map, ArrayRef<int64_t> shape,
 }
 
 LogicalResult GenericVjp::emitGroup(AffineMap map, ArrayRef<unsigned> args,
-                                    SmallVectorImpl<Value> &out) {
-  MLIRContext *context = op.getContext();
+                                    SmallVectorImpl<Value>& out) {
+  MLIRContext* context = op.getContext();
   SmallVector<Access> accesses;
   Window window;
-  auto operandShape =
-      cast<RankedTensorType>(op->getOperand(args[0]).getType()).getShape();
-  if (failed(analyze(map, operandShape, accesses, window)))
-    return failure();
+  auto operandShape = cast<RankedTensorType>(op->getOperand(args[0]).getType()).getShape();
+  if (failed(analyze(map, operandShape, accesses, window))) return failure();
 
   // The new loops: those of the output, then the summed ones.
   SmallVector<int64_t> order;
-  for (const Access &access : accesses)
-    if (access.dim >= 0)
-      order.push_back(access.dim);
+  for (const Access& access : accesses)
+    if (access.dim >= 0) order.push_back(access.dim);
   unsigned kept = order.size(), loops = ranges.size();
   for (unsigned dim = 0; dim < loops; ++dim)
-    if (!llvm::is_contained(order, dim))
-      order.push_back(dim);
+    if (!llvm::is_contained(order, dim)) order.push_back(dim);
   SmallVector<AffineExpr> renamed(loops);
   for (auto [position, dim] : llvm::enumerate(order))
     renamed[dim] = getAffineDimExpr(position, context);
-  auto rename = [&](AffineMap m) {
-    return m.replaceDimsAndSymbols(renamed, {}, loops, 0);
-  };
-  auto extent = [&](int64_t dim) {
-    return dim == window.dim ? window.extent : ranges[dim];
-  };
+  auto rename = [&](AffineMap m) { return m.replaceDimsAndSymbols(renamed, {}, loops, 0); };
+  auto extent = [&](int64_t dim) { return dim == window.dim ? window.extent : ranges[dim]; };
   bool sums = kept < loops;
 
   // What the body may read, in the order: operands of the op, cotangents.
   SmallVector<Read> reads;
-  SmallVector<bool> conflicts; // reads that the window has moved out of reach
-  for (OpOperand &operand : op->getOpOperands()) {
+  SmallVector<bool> conflicts;  // reads that the window has moved out of reach
+  for (OpOperand& operand : op->getOpOperands()) {
     AffineMap m = op.getMatchingIndexingMap(&operand);
     bool moved = window.dim >= 0 && m.isFunctionOfDim(window.dim);
     if (moved && m == map) {
       SmallVector<AffineExpr> exprs;
-      for (const Access &access : accesses)
-        exprs.push_back(access.dim >= 0
-                            ? getAffineDimExpr(access.dim, context) +
-                                  access.offset
-                            : getAffineConstantExpr(access.offset, context));
+      for (const Access& access : accesses)
+        exprs.push_back(access.dim >= 0 ? getAffineDimExpr(access.dim, context) + access.offset
+                                        : getAffineConstantExpr(access.offset, context));
       m = AffineMap::get(loops, 0, exprs, context);
       moved = false;
     }
@@ -350,8 +309,7 @@ LogicalResult GenericVjp::emitGroup(AffineMap map, ArrayRef<unsigned> args,
       SmallVector<int64_t> shape(type.getShape()), offsets(type.getRank(), 0);
       SmallVector<AffineExpr> exprs(m.getResults());
       for (auto [position, expr] : llvm::enumerate(exprs)) {
-        if (expr != getAffineDimExpr(window.dim, context))
-          continue;
+        if (expr != getAffineDimExpr(window.dim, context)) continue;
         offsets[position] = before;
         shape[position] = window.extent - window.restMin + before;
         expr = expr - window.rest + before;
@@ -365,26 +323,19 @@ LogicalResult GenericVjp::emitGroup(AffineMap map, ArrayRef<unsigned> args,
 
   // The body, in a block of its own until it is known what it reads.
   auto block = std::make_unique<Block>();
-  for (const Read &read : reads)
-    block->addArgument(read.value ? getElementTypeOrSelf(read.value)
-                                  : builder.getI1Type(),
-                       loc);
+  for (const Read& read : reads)
+    block->addArgument(read.value ? getElementTypeOrSelf(read.value) : builder.getI1Type(), loc);
   OpBuilder inner(context);
   inner.setInsertionPointToEnd(block.get());
-  RegionVjp vjp(inner, body,
-                block->getArguments().take_front(body.getNumArguments()));
+  RegionVjp vjp(inner, body, block->getArguments().take_front(body.getNumArguments()));
   for (auto index : llvm::to_vector(block->getOps<linalg::IndexOp>())) {
-    if (static_cast<int64_t>(index.getDim()) == window.dim &&
-        !index->use_empty())
-      return op.emitOpError(
-          "has no gradient: its body uses the index of a window's loop");
+    if (static_cast<int64_t>(index.getDim()) == window.dim && !index->use_empty())
+      return op.emitOpError("has no gradient: its body uses the index of a window's loop");
     index.setDim(cast<AffineDimExpr>(renamed[index.getDim()]).getPosition());
   }
   SmallVector<Value> yieldCotangents;
   for (unsigned result = 0; result < op.getNumResults(); ++result) {
-    Value dy = cotangents[result]
-                   ? Value(block->getArgument(firstCotangent + result))
-                   : Value();
+    Value dy = cotangents[result] ? Value(block->getArgument(firstCotangent + result)) : Value();
     auto type = dyn_cast<FloatType>(vjp.yield(result).getType());
     if (dy && type && dy.getType() != type) {
       bool widen = cast<FloatType>(dy.getType()).getWidth() < type.getWidth();
@@ -394,29 +345,24 @@ LogicalResult GenericVjp::emitGroup(AffineMap map, ArrayRef<unsigned> args,
     yieldCotangents.push_back(dy);
   }
   SmallVector<bool> wanted(body.getNumArguments(), false);
-  for (unsigned arg : args)
-    wanted[arg] = true;
+  for (unsigned arg : args) wanted[arg] = true;
   SmallVector<Value> gradients;
-  if (failed(vjp.pullBack(yieldCotangents, wanted, gradients)))
-    return failure();
+  if (failed(vjp.pullBack(yieldCotangents, wanted, gradients))) return failure();
 
   // What it gives: one output per argument, summed in f32 at least.
-  AffineMap outputMap =
-      AffineMap::getMultiDimIdentityMap(loops, context).getMajorSubMap(kept);
+  AffineMap outputMap = AffineMap::getMultiDimIdentityMap(loops, context).getMajorSubMap(kept);
   SmallVector<int64_t> shape;
-  for (int64_t dim : ArrayRef(order).take_front(kept))
-    shape.push_back(extent(dim));
+  for (int64_t dim : ArrayRef(order).take_front(kept)) shape.push_back(extent(dim));
   SmallVector<unsigned> outputs;
   SmallVector<Value> yields, inits;
   for (unsigned arg : args) {
     Value gradient = gradients[arg];
-    if (!gradient)
-      continue;
+    if (!gradient) continue;
     auto passed = dyn_cast<BlockArgument>(gradient);
     if (!sums && passed && reads[passed.getArgNumber()].map == outputMap) {
       // The cotangent itself, as for the terms of a sum.
-      out[arg] = finish(reads[passed.getArgNumber()].value,
-                        op->getOperand(arg).getType(), accesses);
+      out[arg] =
+          finish(reads[passed.getArgNumber()].value, op->getOperand(arg).getType(), accesses);
       continue;
     }
     auto type = dyn_cast<FloatType>(gradient.getType());
@@ -424,21 +370,17 @@ LogicalResult GenericVjp::emitGroup(AffineMap map, ArrayRef<unsigned> args,
       auto rounded = gradient.getDefiningOp<arith::TruncFOp>();
       gradient = rounded && rounded.getIn().getType().isF32()
                      ? rounded.getIn()
-                     : Value(arith::ExtFOp::create(
-                           inner, loc, inner.getF32Type(), gradient));
+                     : Value(arith::ExtFOp::create(inner, loc, inner.getF32Type(), gradient));
     }
     Type element = gradient.getType();
     BlockArgument accumulator = block->addArgument(element, loc);
-    if (sums)
-      gradient = arith::AddFOp::create(inner, loc, accumulator, gradient);
+    if (sums) gradient = arith::AddFOp::create(inner, loc, accumulator, gradient);
     yields.push_back(gradient);
     outputs.push_back(arg);
-    inits.push_back(
-        sums ? zeros(builder, loc, shape, element)
-             : Value(tensor::EmptyOp::create(builder, loc, shape, element)));
+    inits.push_back(sums ? zeros(builder, loc, shape, element)
+                         : Value(tensor::EmptyOp::create(builder, loc, shape, element)));
   }
-  if (outputs.empty())
-    return success();
+  if (outputs.empty()) return success();
   linalg::YieldOp::create(inner, loc, yields);
   eraseDeadOps(*block);
 
@@ -449,8 +391,7 @@ LogicalResult GenericVjp::emitGroup(AffineMap map, ArrayRef<unsigned> args,
     bool added = false;
     for (AffineExpr expr : m.getResults()) {
       auto dim = dyn_cast<AffineDimExpr>(expr);
-      if (!dim || covered.test(dim.getPosition()))
-        continue;
+      if (!dim || covered.test(dim.getPosition())) continue;
       covered.set(dim.getPosition());
       added = true;
     }
@@ -458,32 +399,26 @@ LogicalResult GenericVjp::emitGroup(AffineMap map, ArrayRef<unsigned> args,
   };
   cover(outputMap);
   for (auto [i, read] : llvm::enumerate(reads)) {
-    if (block->getArgument(i).use_empty())
-      continue;
+    if (block->getArgument(i).use_empty()) continue;
     if (conflicts[i])
       return op.emitOpError("has no gradient: operand #")
              << i << " moves with a window and is read by its gradient";
     unsigned inputs = op.getNumDpsInputs();
-    bool isAccumulator =
-        i >= inputs && i < firstCotangent && isSummed(i - inputs);
+    bool isAccumulator = i >= inputs && i < firstCotangent && isSummed(i - inputs);
     if (isAccumulator)
-      return op.emitOpError(
-          "has no gradient: its body reads the sum while it is being formed");
+      return op.emitOpError("has no gradient: its body reads the sum while it is being formed");
     keep.set(i);
     cover(read.map);
   }
   for (auto [i, read] : llvm::enumerate(reads))
-    if (read.value && !conflicts[i] && !keep.test(i) && cover(read.map))
-      keep.set(i);
+    if (read.value && !conflicts[i] && !keep.test(i) && cover(read.map)) keep.set(i);
   if (!covered.all())
-    return op.emitOpError(
-        "has no gradient: the extent of a loop cannot be inferred");
+    return op.emitOpError("has no gradient: the extent of a loop cannot be inferred");
 
   SmallVector<Value> inputs;
   SmallVector<AffineMap> maps;
   for (auto [i, read] : llvm::enumerate(reads)) {
-    if (!keep.test(i))
-      continue;
+    if (!keep.test(i)) continue;
     inputs.push_back(read.value);
     maps.push_back(read.map);
   }
@@ -493,9 +428,8 @@ LogicalResult GenericVjp::emitGroup(AffineMap map, ArrayRef<unsigned> args,
   maps.append(outputs.size(), outputMap);
   SmallVector<IteratorType> newIterators(kept, IteratorType::parallel);
   newIterators.append(loops - kept, IteratorType::reduction);
-  auto generic =
-      linalg::GenericOp::create(builder, loc, TypeRange(ValueRange(inits)),
-                                inputs, inits, maps, newIterators);
+  auto generic = linalg::GenericOp::create(builder, loc, TypeRange(ValueRange(inits)), inputs,
+                                           inits, maps, newIterators);
   generic.getRegion().push_back(block.release());
   for (auto [arg, result] : llvm::zip_equal(outputs, generic.getResults()))
     out[arg] = finish(result, op->getOperand(arg).getType(), accesses);
@@ -504,8 +438,7 @@ LogicalResult GenericVjp::emitGroup(AffineMap map, ArrayRef<unsigned> args,
 
 /// From the points that the loops visit to the whole operand: its type, its
 /// constant dimensions, zeros elsewhere.
-Value GenericVjp::finish(Value core, Type operandType,
-                         ArrayRef<Access> accesses) {
+Value GenericVjp::finish(Value core, Type operandType, ArrayRef<Access> accesses) {
   auto type = cast<RankedTensorType>(operandType);
   auto coreType = cast<RankedTensorType>(core.getType());
   if (coreType.getElementType() != type.getElementType()) {
@@ -520,45 +453,38 @@ Value GenericVjp::finish(Value core, Type operandType,
     shape.push_back(access.dim >= 0 ? coreType.getDimSize(next++) : 1);
     // Every constant dimension joins the group of the loop before it (the first
     // ones, of the loop after them).
-    if (reassociation.empty() || (access.dim >= 0 && next > 1))
-      reassociation.emplace_back();
+    if (reassociation.empty() || (access.dim >= 0 && next > 1)) reassociation.emplace_back();
     reassociation.back().push_back(position);
   }
-  if (next == 0)
-    reassociation.clear();
+  if (next == 0) reassociation.clear();
   if (coreType.getRank() < type.getRank())
-    core = tensor::ExpandShapeOp::create(builder, loc, type.clone(shape), core,
-                                         reassociation);
+    core = tensor::ExpandShapeOp::create(builder, loc, type.clone(shape), core, reassociation);
   if (ArrayRef<int64_t>(shape) != type.getShape())
     core = padWithZeros(builder, loc, core, type, offsets);
   return core;
 }
 
-struct GenericModel
-    : DifferentiableOpInterface::ExternalModel<GenericModel,
-                                               linalg::GenericOp> {
-  LogicalResult buildVjp(Operation *op, OpBuilder &builder,
-                         ValueRange cotangents,
-                         SmallVectorImpl<Value> &operandCotangents) const {
+struct GenericModel : DifferentiableOpInterface::ExternalModel<GenericModel, linalg::GenericOp> {
+  LogicalResult buildVjp(Operation* op, OpBuilder& builder, ValueRange cotangents,
+                         SmallVectorImpl<Value>& operandCotangents) const {
     SmallVector<bool> all(op->getNumOperands(), true);
     return buildNeededVjp(op, builder, cotangents, all, operandCotangents);
   }
-  LogicalResult
-  buildNeededVjp(Operation *op, OpBuilder &builder, ValueRange cotangents,
-                 ArrayRef<bool> needed,
-                 SmallVectorImpl<Value> &operandCotangents) const {
+  LogicalResult buildNeededVjp(Operation* op, OpBuilder& builder, ValueRange cotangents,
+                               ArrayRef<bool> needed,
+                               SmallVectorImpl<Value>& operandCotangents) const {
     return GenericVjp(cast<linalg::GenericOp>(op), builder, cotangents)
         .run(needed, operandCotangents);
   }
 };
 
-} // namespace
+}  // namespace
 
-void registerLinalgVjpModels(DialectRegistry &registry) {
-  registry.addExtension(+[](MLIRContext *context, linalg::LinalgDialect *) {
+void registerLinalgVjpModels(DialectRegistry& registry) {
+  registry.addExtension(+[](MLIRContext* context, linalg::LinalgDialect*) {
     context->loadDialect<arith::ArithDialect, tensor::TensorDialect>();
     linalg::GenericOp::attachInterface<GenericModel>(*context);
   });
 }
 
-} // namespace weir
+}  // namespace weir

@@ -22,35 +22,32 @@ namespace {
 using namespace mlir;
 
 class DifferentiateTest : public ::testing::Test {
-protected:
+ protected:
   DifferentiateTest() {
     DialectRegistry registry;
-    registry.insert<WeirDialect, arith::ArithDialect, func::FuncDialect,
-                    linalg::LinalgDialect, math::MathDialect,
-                    tensor::TensorDialect>();
+    registry.insert<WeirDialect, arith::ArithDialect, func::FuncDialect, linalg::LinalgDialect,
+                    math::MathDialect, tensor::TensorDialect>();
     registerUpstreamVjpModels(registry);
     context.appendDialectRegistry(registry);
     context.loadAllAvailableDialects();
   }
 
-  OwningOpRef<ModuleOp> parse(const std::string &text) {
+  OwningOpRef<ModuleOp> parse(const std::string& text) {
     return parseSourceString<ModuleOp>(text, &context);
   }
 
   HostTensor random(Type type, double low, double high) {
     auto shaped = dyn_cast<ShapedType>(type);
-    HostTensor result =
-        HostTensor::zeros(shaped ? shaped.getShape() : ArrayRef<int64_t>());
+    HostTensor result = HostTensor::zeros(shaped ? shaped.getShape() : ArrayRef<int64_t>());
     std::uniform_real_distribution<double> uniform(low, high);
-    for (double &value : result.data)
-      value = uniform(generator);
+    for (double& value : result.data) value = uniform(generator);
     return result;
   }
 
   /// Differentiates @f of `text` and compares every gradient with central
   /// differences of its first result. The function's arguments are drawn from
   /// [low, high].
-  void check(const std::string &text, double low = -1.0, double high = 1.0) {
+  void check(const std::string& text, double low = -1.0, double high = 1.0) {
     OwningOpRef<ModuleOp> original = parse(text), joint = parse(text);
     ASSERT_TRUE(original);
     PassManager passes(&context);
@@ -59,8 +56,7 @@ protected:
     auto f = *original->getOps<func::FuncOp>().begin();
     auto g = *joint->getOps<func::FuncOp>().begin();
     std::vector<HostTensor> arguments;
-    for (Type type : f.getArgumentTypes())
-      arguments.push_back(random(type, low, high));
+    for (Type type : f.getArgumentTypes()) arguments.push_back(random(type, low, high));
     auto results = Evaluator().run(g, arguments);
     ASSERT_TRUE(succeeded(results));
     unsigned compared = 0;
@@ -68,8 +64,7 @@ protected:
       auto name = g.getResultAttrOfType<StringAttr>(r, "weir.gradient");
       ASSERT_TRUE(name);
       unsigned a = 0;
-      while (f.getArgAttrOfType<StringAttr>(a, "weir.param") != name)
-        ++a;
+      while (f.getArgAttrOfType<StringAttr>(a, "weir.param") != name) ++a;
       for (size_t i = 0; i < arguments[a].data.size(); ++i) {
         double value = arguments[a].data[i], step = 1e-5;
         arguments[a].data[i] = value + step;
@@ -78,8 +73,7 @@ protected:
         double below = (*Evaluator().run(f, arguments))[0].data[0];
         arguments[a].data[i] = value;
         double expected = (above - below) / (2.0 * step);
-        EXPECT_NEAR((*results)[r].data[i], expected,
-                    1e-7 * std::max(1.0, std::fabs(expected)))
+        EXPECT_NEAR((*results)[r].data[i], expected, 1e-7 * std::max(1.0, std::fabs(expected)))
             << "gradient of " << name.str() << " at element " << i;
         ++compared;
       }
@@ -89,7 +83,7 @@ protected:
 
   /// loss = sum(w * op(x...)) over tensors of four elements, with every x and w
   /// a parameter.
-  std::string elementwise(const std::string &op, unsigned operands) {
+  std::string elementwise(const std::string& op, unsigned operands) {
     std::string arguments, names, types, body = op;
     for (unsigned i = 0; i < operands; ++i) {
       std::string n = std::to_string(i);
@@ -112,20 +106,19 @@ protected:
       return %loss : tensor<f64>
     })";
   }
-  void checkUnary(const std::string &name, double low, double high) {
+  void checkUnary(const std::string& name, double low, double high) {
     SCOPED_TRACE(name);
     check(elementwise("%y = " + name + " %x0 : tensor<4xf64>", 1), low, high);
   }
-  void checkBinary(const std::string &name, double low, double high) {
+  void checkBinary(const std::string& name, double low, double high) {
     SCOPED_TRACE(name);
-    check(elementwise("%y = " + name + " %x0, %x1 : tensor<4xf64>", 2), low,
-          high);
+    check(elementwise("%y = " + name + " %x0, %x1 : tensor<4xf64>", 2), low, high);
   }
 
   /// A function of parameters %x : X and %w : W whose loss is the sum of sin of
   /// the result %y : Y of `body`.
-  std::string function(const std::string &x, const std::string &w,
-                       const std::string &y, const std::string &body) {
+  std::string function(const std::string& x, const std::string& w, const std::string& y,
+                       const std::string& body) {
     int64_t rank = std::count(y.begin(), y.end(), 'x');
     std::string dims, iterators;
     for (int64_t i = 0; i < rank; ++i) {
@@ -140,8 +133,8 @@ protected:
            "%e0 = tensor.empty() : tensor<f64>\n%z0 = linalg.fill ins(%zero : "
            "f64) outs(%e0 : tensor<f64>) -> tensor<f64>\n"
            "%loss = linalg.generic {indexing_maps = [affine_map<" +
-           map + "(" + dims + ")>, affine_map<" + map +
-           "()>], iterator_types = [" + iterators + "]} ins(%y : " + y +
+           map + "(" + dims + ")>, affine_map<" + map + "()>], iterator_types = [" + iterators +
+           "]} ins(%y : " + y +
            ") outs(%z0 : tensor<f64>) {\n^bb0(%a: f64, %o: f64):\n%s = "
            "math.sin %a : f64\n%n = arith.addf %o, %s : f64\n"
            "linalg.yield %n : f64\n} -> tensor<f64>\nreturn %loss : "
@@ -153,22 +146,19 @@ protected:
 };
 
 TEST_F(DifferentiateTest, UnaryRules) {
-  for (const char *op : {"arith.negf", "math.exp", "math.exp2", "math.expm1",
-                         "math.tanh", "math.sin", "math.cos", "math.sinh",
-                         "math.cosh", "math.atan", "math.erf", "math.absf"})
+  for (const char* op :
+       {"arith.negf", "math.exp", "math.exp2", "math.expm1", "math.tanh", "math.sin", "math.cos",
+        "math.sinh", "math.cosh", "math.atan", "math.erf", "math.absf"})
     checkUnary(op, -2.0, 2.0);
-  for (const char *op :
-       {"math.log", "math.log2", "math.log1p", "math.sqrt", "math.rsqrt"})
+  for (const char* op : {"math.log", "math.log2", "math.log1p", "math.sqrt", "math.rsqrt"})
     checkUnary(op, 0.3, 3.0);
 }
 
 TEST_F(DifferentiateTest, BinaryRules) {
-  for (const char *op :
-       {"arith.addf", "arith.subf", "arith.mulf", "arith.maximumf",
-        "arith.minimumf", "arith.maxnumf", "arith.minnumf"})
+  for (const char* op : {"arith.addf", "arith.subf", "arith.mulf", "arith.maximumf",
+                         "arith.minimumf", "arith.maxnumf", "arith.minnumf"})
     checkBinary(op, -2.0, 2.0);
-  for (const char *op : {"arith.divf", "math.powf"})
-    checkBinary(op, 0.5, 3.0);
+  for (const char* op : {"arith.divf", "math.powf"}) checkBinary(op, 0.5, 3.0);
 }
 
 TEST_F(DifferentiateTest, SquareSelectFma) {
@@ -180,17 +170,15 @@ TEST_F(DifferentiateTest, SquareSelectFma) {
 }
 
 TEST_F(DifferentiateTest, ReluHasNoGradientAtZero) {
-  std::string text =
-      elementwise(R"(%k = arith.constant dense<0.0> : tensor<4xf64>
+  std::string text = elementwise(R"(%k = arith.constant dense<0.0> : tensor<4xf64>
       %y = arith.maximumf %k, %x0 : tensor<4xf64>)",
-                  1);
+                                 1);
   OwningOpRef<ModuleOp> module = parse(text);
   PassManager passes(&context);
   passes.addNestedPass<func::FuncOp>(createDifferentiate());
   ASSERT_TRUE(succeeded(passes.run(*module)));
   HostTensor x = {{4}, {-1.0, 0.0, 0.0, 2.0}}, w = {{4}, {1.0, 1.0, 1.0, 1.0}};
-  auto results =
-      Evaluator().run(*module->getOps<func::FuncOp>().begin(), {x, w});
+  auto results = Evaluator().run(*module->getOps<func::FuncOp>().begin(), {x, w});
   ASSERT_TRUE(succeeded(results));
   EXPECT_EQ((*results)[1].data, (std::vector<double>{0.0, 0.0, 0.0, 1.0}));
 }
@@ -259,20 +247,17 @@ TEST_F(DifferentiateTest, OffsetAndUnitReads) {
 
 TEST_F(DifferentiateTest, Windows) {
   for (int dilation : {1, 2}) {
-    std::string length = std::to_string(5 + dilation * 2),
-                d = std::to_string(dilation);
-    check(function(
-        "tensor<2x" + length + "x3xf64>", "tensor<3x3xf64>",
-        "tensor<2x5x3xf64>",
-        R"(
+    std::string length = std::to_string(5 + dilation * 2), d = std::to_string(dilation);
+    check(function("tensor<2x" + length + "x3xf64>", "tensor<3x3xf64>", "tensor<2x5x3xf64>",
+                   R"(
       %e = tensor.empty() : tensor<2x5x3xf64>
       %f = linalg.fill ins(%zero : f64) outs(%e : tensor<2x5x3xf64>) -> tensor<2x5x3xf64>
       %y = linalg.generic {indexing_maps = [affine_map<(b, t, c, k) -> (b, t + k * )" +
-            d + R"(, c)>,
+                       d + R"(, c)>,
           affine_map<(b, t, c, k) -> (c, k)>, affine_map<(b, t, c, k) -> (b, t, c)>],
           iterator_types = ["parallel", "parallel", "parallel", "reduction"]}
           ins(%x, %w : tensor<2x)" +
-            length + R"(x3xf64>, tensor<3x3xf64>) outs(%f : tensor<2x5x3xf64>) {
+                       length + R"(x3xf64>, tensor<3x3xf64>) outs(%f : tensor<2x5x3xf64>) {
       ^bb0(%a: f64, %b: f64, %o: f64):
         %0 = math.tanh %a : f64
         %1 = arith.mulf %0, %b : f64
@@ -298,5 +283,5 @@ TEST_F(DifferentiateTest, SlicesAndViews) {
 )"));
 }
 
-} // namespace
-} // namespace weir
+}  // namespace
+}  // namespace weir

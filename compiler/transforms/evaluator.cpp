@@ -17,122 +17,103 @@ using namespace mlir;
 namespace {
 
 std::vector<int64_t> shapeOf(Type type) {
-  if (auto shaped = dyn_cast<ShapedType>(type))
-    return shaped.getShape().vec();
+  if (auto shaped = dyn_cast<ShapedType>(type)) return shaped.getShape().vec();
   return {};
 }
 
-std::optional<double> evaluateCompare(arith::CmpFPredicate predicate, double a,
-                                      double b) {
+std::optional<double> evaluateCompare(arith::CmpFPredicate predicate, double a, double b) {
   switch (predicate) {
-  case arith::CmpFPredicate::OLT:
-    return a < b;
-  case arith::CmpFPredicate::OLE:
-    return a <= b;
-  case arith::CmpFPredicate::OGT:
-    return a > b;
-  case arith::CmpFPredicate::OGE:
-    return a >= b;
-  case arith::CmpFPredicate::OEQ:
-    return a == b;
-  case arith::CmpFPredicate::UNE:
-    return a != b;
-  default:
-    return std::nullopt;
+    case arith::CmpFPredicate::OLT:
+      return a < b;
+    case arith::CmpFPredicate::OLE:
+      return a <= b;
+    case arith::CmpFPredicate::OGT:
+      return a > b;
+    case arith::CmpFPredicate::OGE:
+      return a >= b;
+    case arith::CmpFPredicate::OEQ:
+      return a == b;
+    case arith::CmpFPredicate::UNE:
+      return a != b;
+    default:
+      return std::nullopt;
   }
 }
 
-std::optional<double> evaluateCompare(arith::CmpIPredicate predicate, double a,
-                                      double b) {
+std::optional<double> evaluateCompare(arith::CmpIPredicate predicate, double a, double b) {
   switch (predicate) {
-  case arith::CmpIPredicate::eq:
-    return a == b;
-  case arith::CmpIPredicate::ne:
-    return a != b;
-  case arith::CmpIPredicate::slt:
-    return a < b;
-  case arith::CmpIPredicate::sle:
-    return a <= b;
-  case arith::CmpIPredicate::sgt:
-    return a > b;
-  case arith::CmpIPredicate::sge:
-    return a >= b;
-  default:
-    return std::nullopt;
+    case arith::CmpIPredicate::eq:
+      return a == b;
+    case arith::CmpIPredicate::ne:
+      return a != b;
+    case arith::CmpIPredicate::slt:
+      return a < b;
+    case arith::CmpIPredicate::sle:
+      return a <= b;
+    case arith::CmpIPredicate::sgt:
+      return a > b;
+    case arith::CmpIPredicate::sge:
+      return a >= b;
+    default:
+      return std::nullopt;
   }
 }
 
-std::optional<double> evaluateScalar(Operation &op, ArrayRef<double> x) {
+std::optional<double> evaluateScalar(Operation& op, ArrayRef<double> x) {
   if (auto compare = dyn_cast<arith::CmpFOp>(op))
     return evaluateCompare(compare.getPredicate(), x[0], x[1]);
   if (auto compare = dyn_cast<arith::CmpIOp>(op))
     return evaluateCompare(compare.getPredicate(), x[0], x[1]);
   StringRef name = op.getName().getStringRef();
   if (x.size() == 1) {
-    if (isa<arith::ExtFOp, arith::TruncFOp, arith::SIToFPOp, arith::IndexCastOp,
-            arith::ExtSIOp, arith::ExtUIOp, arith::UIToFPOp, arith::TruncIOp>(
-            op))
+    if (isa<arith::ExtFOp, arith::TruncFOp, arith::SIToFPOp, arith::IndexCastOp, arith::ExtSIOp,
+            arith::ExtUIOp, arith::UIToFPOp, arith::TruncIOp>(op))
       return x[0];
     using Function = double (*)(double);
-    auto function =
-        llvm::StringSwitch<Function>(name)
-            .Case("arith.negf", [](double a) { return -a; })
-            .Case("arith.fptosi", [](double a) { return std::trunc(a); })
-            .Case("math.exp", [](double a) { return std::exp(a); })
-            .Case("math.exp2", [](double a) { return std::exp2(a); })
-            .Case("math.expm1", [](double a) { return std::expm1(a); })
-            .Case("math.log", [](double a) { return std::log(a); })
-            .Case("math.log2", [](double a) { return std::log2(a); })
-            .Case("math.log1p", [](double a) { return std::log1p(a); })
-            .Case("math.sqrt", [](double a) { return std::sqrt(a); })
-            .Case("math.rsqrt", [](double a) { return 1.0 / std::sqrt(a); })
-            .Case("math.tanh", [](double a) { return std::tanh(a); })
-            .Case("math.sin", [](double a) { return std::sin(a); })
-            .Case("math.cos", [](double a) { return std::cos(a); })
-            .Case("math.sinh", [](double a) { return std::sinh(a); })
-            .Case("math.cosh", [](double a) { return std::cosh(a); })
-            .Case("math.atan", [](double a) { return std::atan(a); })
-            .Case("math.erf", [](double a) { return std::erf(a); })
-            .Case("math.absf", [](double a) { return std::fabs(a); })
-            .Case("math.floor", [](double a) { return std::floor(a); })
-            .Case("math.ceil", [](double a) { return std::ceil(a); })
-            .Default(nullptr);
-    if (function)
-      return function(x[0]);
+    auto function = llvm::StringSwitch<Function>(name)
+                        .Case("arith.negf", [](double a) { return -a; })
+                        .Case("arith.fptosi", [](double a) { return std::trunc(a); })
+                        .Case("math.exp", [](double a) { return std::exp(a); })
+                        .Case("math.exp2", [](double a) { return std::exp2(a); })
+                        .Case("math.expm1", [](double a) { return std::expm1(a); })
+                        .Case("math.log", [](double a) { return std::log(a); })
+                        .Case("math.log2", [](double a) { return std::log2(a); })
+                        .Case("math.log1p", [](double a) { return std::log1p(a); })
+                        .Case("math.sqrt", [](double a) { return std::sqrt(a); })
+                        .Case("math.rsqrt", [](double a) { return 1.0 / std::sqrt(a); })
+                        .Case("math.tanh", [](double a) { return std::tanh(a); })
+                        .Case("math.sin", [](double a) { return std::sin(a); })
+                        .Case("math.cos", [](double a) { return std::cos(a); })
+                        .Case("math.sinh", [](double a) { return std::sinh(a); })
+                        .Case("math.cosh", [](double a) { return std::cosh(a); })
+                        .Case("math.atan", [](double a) { return std::atan(a); })
+                        .Case("math.erf", [](double a) { return std::erf(a); })
+                        .Case("math.absf", [](double a) { return std::fabs(a); })
+                        .Case("math.floor", [](double a) { return std::floor(a); })
+                        .Case("math.ceil", [](double a) { return std::ceil(a); })
+                        .Default(nullptr);
+    if (function) return function(x[0]);
   }
   if (x.size() == 2) {
     using Function = double (*)(double, double);
     auto function =
         llvm::StringSwitch<Function>(name)
-            .Cases({"arith.addf", "arith.addi"},
-                   [](double a, double b) { return a + b; })
-            .Cases({"arith.subf", "arith.subi"},
-                   [](double a, double b) { return a - b; })
-            .Cases({"arith.mulf", "arith.muli"},
-                   [](double a, double b) { return a * b; })
+            .Cases({"arith.addf", "arith.addi"}, [](double a, double b) { return a + b; })
+            .Cases({"arith.subf", "arith.subi"}, [](double a, double b) { return a - b; })
+            .Cases({"arith.mulf", "arith.muli"}, [](double a, double b) { return a * b; })
             .Case("arith.divf", [](double a, double b) { return a / b; })
             .Cases({"arith.maximumf", "arith.maxnumf", "arith.maxsi"},
                    [](double a, double b) { return std::fmax(a, b); })
             .Cases({"arith.minimumf", "arith.minnumf", "arith.minsi"},
                    [](double a, double b) { return std::fmin(a, b); })
-            .Case("arith.andi",
-                  [](double a, double b) {
-                    return double(int64_t(a) & int64_t(b));
-                  })
-            .Case("arith.ori",
-                  [](double a, double b) {
-                    return double(int64_t(a) | int64_t(b));
-                  })
-            .Case("math.powf",
-                  [](double a, double b) { return std::pow(a, b); })
+            .Case("arith.andi", [](double a, double b) { return double(int64_t(a) & int64_t(b)); })
+            .Case("arith.ori", [](double a, double b) { return double(int64_t(a) | int64_t(b)); })
+            .Case("math.powf", [](double a, double b) { return std::pow(a, b); })
             .Default(nullptr);
-    if (function)
-      return function(x[0], x[1]);
+    if (function) return function(x[0], x[1]);
   }
-  if (isa<arith::SelectOp>(op))
-    return x[0] != 0.0 ? x[1] : x[2];
-  if (isa<math::FmaOp>(op))
-    return std::fma(x[0], x[1], x[2]);
+  if (isa<arith::SelectOp>(op)) return x[0] != 0.0 ? x[1] : x[2];
+  if (isa<math::FmaOp>(op)) return std::fma(x[0], x[1], x[2]);
   return std::nullopt;
 }
 
@@ -141,132 +122,110 @@ HostTensor evaluateConstant(arith::ConstantOp op) {
   if (auto dense = dyn_cast<DenseElementsAttr>(op.getValue())) {
     int64_t i = 0;
     if (isa<FloatType>(dense.getElementType())) {
-      for (APFloat value : dense.getValues<APFloat>())
-        result.data[i++] = value.convertToDouble();
+      for (APFloat value : dense.getValues<APFloat>()) result.data[i++] = value.convertToDouble();
     } else {
-      for (APInt value : dense.getValues<APInt>())
-        result.data[i++] = value.getSExtValue();
+      for (APInt value : dense.getValues<APInt>()) result.data[i++] = value.getSExtValue();
     }
     return result;
   }
-  if (auto value = dyn_cast<FloatAttr>(op.getValue()))
-    result.data[0] = value.getValueAsDouble();
+  if (auto value = dyn_cast<FloatAttr>(op.getValue())) result.data[0] = value.getValueAsDouble();
   if (auto value = dyn_cast<IntegerAttr>(op.getValue()))
-    result.data[0] = value.getType().isInteger(1)
-                         ? value.getValue().getZExtValue()
-                         : value.getInt();
+    result.data[0] =
+        value.getType().isInteger(1) ? value.getValue().getZExtValue() : value.getInt();
   return result;
 }
 
-} // namespace
+}  // namespace
 
 HostTensor HostTensor::zeros(ArrayRef<int64_t> shape, double value) {
   int64_t size = 1;
-  for (int64_t extent : shape)
-    size *= extent;
+  for (int64_t extent : shape) size *= extent;
   return {shape.vec(), std::vector<double>(size, value)};
 }
 
 int64_t HostTensor::offset(ArrayRef<int64_t> index) const {
   int64_t result = 0;
   for (auto [i, extent] : llvm::zip_equal(index, shape)) {
-    if (i < 0 || i >= extent)
-      llvm::report_fatal_error("evaluator: index out of bounds");
+    if (i < 0 || i >= extent) llvm::report_fatal_error("evaluator: index out of bounds");
     result = result * extent + i;
   }
   return result;
 }
 
-void forEachIndex(ArrayRef<int64_t> shape,
-                  llvm::function_ref<void(ArrayRef<int64_t>)> f) {
-  if (llvm::is_contained(shape, 0))
-    return;
+void forEachIndex(ArrayRef<int64_t> shape, llvm::function_ref<void(ArrayRef<int64_t>)> f) {
+  if (llvm::is_contained(shape, 0)) return;
   SmallVector<int64_t> index(shape.size(), 0);
   while (true) {
     f(index);
     int64_t dim = static_cast<int64_t>(shape.size()) - 1;
     for (; dim >= 0; --dim) {
-      if (++index[dim] < shape[dim])
-        break;
+      if (++index[dim] < shape[dim]) break;
       index[dim] = 0;
     }
-    if (dim < 0)
-      return;
+    if (dim < 0) return;
   }
 }
 
-FailureOr<std::vector<HostTensor>>
-Evaluator::run(func::FuncOp func, ArrayRef<HostTensor> arguments) {
+FailureOr<std::vector<HostTensor>> Evaluator::run(func::FuncOp func,
+                                                  ArrayRef<HostTensor> arguments) {
   Env env;
   for (auto [argument, value] : llvm::zip_equal(func.getArguments(), arguments))
     env[argument] = value;
-  if (failed(runBlock(func.front(), env)))
-    return failure();
+  if (failed(runBlock(func.front(), env))) return failure();
   std::vector<HostTensor> results;
-  for (Value value : func.front().getTerminator()->getOperands())
-    results.push_back(env.at(value));
+  for (Value value : func.front().getTerminator()->getOperands()) results.push_back(env.at(value));
   return results;
 }
 
-LogicalResult Evaluator::runBlock(Block &block, Env &env) {
-  for (Operation &op : block.without_terminator())
-    if (failed(runOp(op, env)))
-      return failure();
+LogicalResult Evaluator::runBlock(Block& block, Env& env) {
+  for (Operation& op : block.without_terminator())
+    if (failed(runOp(op, env))) return failure();
   return success();
 }
 
-LogicalResult Evaluator::runElementwise(Operation &op, Env &env) {
+LogicalResult Evaluator::runElementwise(Operation& op, Env& env) {
   HostTensor result = HostTensor::zeros(shapeOf(op.getResult(0).getType()));
   for (size_t i = 0; i < result.data.size(); ++i) {
     SmallVector<double> operands;
     for (Value operand : op.getOperands()) {
-      const HostTensor &value = env.at(operand);
+      const HostTensor& value = env.at(operand);
       operands.push_back(value.data[value.data.size() == 1 ? 0 : i]);
     }
     std::optional<double> value = evaluateScalar(op, operands);
-    if (!value)
-      return op.emitOpError("is unknown to the evaluator");
+    if (!value) return op.emitOpError("is unknown to the evaluator");
     result.data[i] = *value;
   }
   env[op.getResult(0)] = std::move(result);
   return success();
 }
 
-LogicalResult Evaluator::runGeneric(linalg::GenericOp op, Env &env) {
+LogicalResult Evaluator::runGeneric(linalg::GenericOp op, Env& env) {
   std::vector<HostTensor> results;
-  for (Value init : op.getDpsInits())
-    results.push_back(env.at(init));
-  Block &body = *op.getBody();
+  for (Value init : op.getDpsInits()) results.push_back(env.at(init));
+  Block& body = *op.getBody();
   LogicalResult status = success();
   forEachIndex(op.getStaticLoopRanges(), [&](ArrayRef<int64_t> index) {
-    if (failed(status))
-      return;
-    auto offsetIn = [&](const HostTensor &tensor, AffineMap map) {
+    if (failed(status)) return;
+    auto offsetIn = [&](const HostTensor& tensor, AffineMap map) {
       SmallVector<int64_t> position;
       for (AffineExpr expr : map.getResults()) {
         SmallVector<AffineExpr> dims;
-        for (int64_t i : index)
-          dims.push_back(getAffineConstantExpr(i, op.getContext()));
-        position.push_back(
-            cast<AffineConstantExpr>(expr.replaceDims(dims)).getValue());
+        for (int64_t i : index) dims.push_back(getAffineConstantExpr(i, op.getContext()));
+        position.push_back(cast<AffineConstantExpr>(expr.replaceDims(dims)).getValue());
       }
       return tensor.offset(position);
     };
-    for (OpOperand &operand : op->getOpOperands()) {
-      const HostTensor &tensor =
-          op.isDpsInit(&operand)
-              ? results[operand.getOperandNumber() - op.getNumDpsInputs()]
-              : env.at(operand.get());
+    for (OpOperand& operand : op->getOpOperands()) {
+      const HostTensor& tensor = op.isDpsInit(&operand)
+                                     ? results[operand.getOperandNumber() - op.getNumDpsInputs()]
+                                     : env.at(operand.get());
       env[op.getMatchingBlockArgument(&operand)] = {
-          {},
-          {tensor.data[offsetIn(tensor, op.getMatchingIndexingMap(&operand))]}};
+          {}, {tensor.data[offsetIn(tensor, op.getMatchingIndexingMap(&operand))]}};
     }
     point.assign(index.begin(), index.end());
     status = runBlock(body, env);
-    if (failed(status))
-      return;
-    for (auto [i, value] :
-         llvm::enumerate(body.getTerminator()->getOperands())) {
+    if (failed(status)) return;
+    for (auto [i, value] : llvm::enumerate(body.getTerminator()->getOperands())) {
       AffineMap map = op.getMatchingIndexingMap(op.getDpsInitOperand(i));
       results[i].data[offsetIn(results[i], map)] = env.at(value).data[0];
     }
@@ -276,28 +235,25 @@ LogicalResult Evaluator::runGeneric(linalg::GenericOp op, Env &env) {
   return status;
 }
 
-LogicalResult Evaluator::runOp(Operation &op, Env &env) {
+LogicalResult Evaluator::runOp(Operation& op, Env& env) {
   if (auto constant = dyn_cast<arith::ConstantOp>(op)) {
     env[constant] = evaluateConstant(constant);
     return success();
   }
   if (isa<tensor::EmptyOp>(op)) {
-    env[op.getResult(0)] =
-        HostTensor::zeros(shapeOf(op.getResult(0).getType()), std::nan(""));
+    env[op.getResult(0)] = HostTensor::zeros(shapeOf(op.getResult(0).getType()), std::nan(""));
     return success();
   }
   if (auto fill = dyn_cast<linalg::FillOp>(op)) {
-    env[fill.getResult(0)] =
-        HostTensor::zeros(shapeOf(fill.getResult(0).getType()),
-                          env.at(fill.getInputs()[0]).data[0]);
+    env[fill.getResult(0)] = HostTensor::zeros(shapeOf(fill.getResult(0).getType()),
+                                               env.at(fill.getInputs()[0]).data[0]);
     return success();
   }
   if (auto index = dyn_cast<linalg::IndexOp>(op)) {
     env[index] = {{}, {static_cast<double>(point[index.getDim()])}};
     return success();
   }
-  if (auto generic = dyn_cast<linalg::GenericOp>(op))
-    return runGeneric(generic, env);
+  if (auto generic = dyn_cast<linalg::GenericOp>(op)) return runGeneric(generic, env);
   if (isa<tensor::ExpandShapeOp, tensor::CollapseShapeOp, tensor::CastOp>(op)) {
     HostTensor value = env.at(op.getOperand(0));
     value.shape = shapeOf(op.getResult(0).getType());
@@ -307,13 +263,13 @@ LogicalResult Evaluator::runOp(Operation &op, Env &env) {
   // Slices that drop unit dimensions keep the order of elements: sizes with
   // their ones and the reduced shape agree.
   if (auto extract = dyn_cast<tensor::ExtractSliceOp>(op)) {
-    const HostTensor &source = env.at(extract.getSource());
+    const HostTensor& source = env.at(extract.getSource());
     HostTensor result = HostTensor::zeros(shapeOf(extract.getType()));
     int64_t next = 0;
     forEachIndex(extract.getStaticSizes(), [&](ArrayRef<int64_t> index) {
       SmallVector<int64_t> at(index);
-      for (auto [i, offset, stride] : llvm::zip_equal(
-               at, extract.getStaticOffsets(), extract.getStaticStrides()))
+      for (auto [i, offset, stride] :
+           llvm::zip_equal(at, extract.getStaticOffsets(), extract.getStaticStrides()))
         i = i * stride + offset;
       result.data[next++] = source.data[source.offset(at)];
     });
@@ -321,13 +277,13 @@ LogicalResult Evaluator::runOp(Operation &op, Env &env) {
     return success();
   }
   if (auto insert = dyn_cast<tensor::InsertSliceOp>(op)) {
-    const HostTensor &source = env.at(insert.getSource());
+    const HostTensor& source = env.at(insert.getSource());
     HostTensor result = env.at(insert.getDest());
     int64_t next = 0;
     forEachIndex(insert.getStaticSizes(), [&](ArrayRef<int64_t> index) {
       SmallVector<int64_t> at(index);
-      for (auto [i, offset, stride] : llvm::zip_equal(
-               at, insert.getStaticOffsets(), insert.getStaticStrides()))
+      for (auto [i, offset, stride] :
+           llvm::zip_equal(at, insert.getStaticOffsets(), insert.getStaticStrides()))
         i = i * stride + offset;
       result.data[result.offset(at)] = source.data[next++];
     });
@@ -338,7 +294,7 @@ LogicalResult Evaluator::runOp(Operation &op, Env &env) {
     HostTensor result = HostTensor::zeros(shapeOf(concat.getType()));
     int64_t start = 0;
     for (Value input : concat.getInputs()) {
-      const HostTensor &part = env.at(input);
+      const HostTensor& part = env.at(input);
       forEachIndex(part.shape, [&](ArrayRef<int64_t> index) {
         SmallVector<int64_t> at(index);
         at[concat.getDim()] += start;
@@ -349,9 +305,8 @@ LogicalResult Evaluator::runOp(Operation &op, Env &env) {
     env[concat] = std::move(result);
     return success();
   }
-  if (op.getNumResults() == 1 && op.getNumRegions() == 0)
-    return runElementwise(op, env);
+  if (op.getNumResults() == 1 && op.getNumRegions() == 0) return runElementwise(op, env);
   return op.emitOpError("is unknown to the evaluator");
 }
 
-} // namespace weir
+}  // namespace weir

@@ -20,7 +20,7 @@
 namespace weir {
 
 struct HostTensor {
-  std::vector<int64_t> shape; // row-major; empty: a scalar
+  std::vector<int64_t> shape;  // row-major; empty: a scalar
   std::vector<double> data;
 
   static HostTensor zeros(llvm::ArrayRef<int64_t> shape, double value = 0.0);
@@ -28,29 +28,28 @@ struct HostTensor {
 };
 
 class Evaluator {
-public:
+ public:
   using Env = llvm::DenseMap<mlir::Value, HostTensor>;
 
   /// The function's results for these arguments. Fails, after a diagnostic, on
   /// an op it doesn't know.
-  llvm::FailureOr<std::vector<HostTensor>>
-  run(mlir::func::FuncOp func, llvm::ArrayRef<HostTensor> arguments);
+  llvm::FailureOr<std::vector<HostTensor>> run(mlir::func::FuncOp func,
+                                               llvm::ArrayRef<HostTensor> arguments);
 
   /// Evaluates the ops of a block except the terminator.
-  llvm::LogicalResult runBlock(mlir::Block &block, Env &env);
+  llvm::LogicalResult runBlock(mlir::Block& block, Env& env);
 
-private:
-  llvm::LogicalResult runOp(mlir::Operation &op, Env &env);
-  llvm::LogicalResult runGeneric(mlir::linalg::GenericOp op, Env &env);
-  llvm::LogicalResult runElementwise(mlir::Operation &op, Env &env);
-  std::vector<int64_t>
-      point; // indices of the loops of the linalg.generic being run
+ private:
+  llvm::LogicalResult runOp(mlir::Operation& op, Env& env);
+  llvm::LogicalResult runGeneric(mlir::linalg::GenericOp op, Env& env);
+  llvm::LogicalResult runElementwise(mlir::Operation& op, Env& env);
+  std::vector<int64_t> point;  // indices of the loops of the linalg.generic being run
 };
 
 /// Calls f at every index of `shape`, last dimension fastest.
 void forEachIndex(llvm::ArrayRef<int64_t> shape,
                   llvm::function_ref<void(llvm::ArrayRef<int64_t>)> f);
 
-} // namespace weir
+}  // namespace weir
 
-#endif // WEIR_COMPILER_TRANSFORMS_EVALUATOR_H_
+#endif  // WEIR_COMPILER_TRANSFORMS_EVALUATOR_H_

@@ -10,14 +10,14 @@ namespace weir {
 
 /// a + b where both are chains of tensor.insert_slice into zeros whose pieces
 /// don't overlap: one chain. Null otherwise.
-mlir::Value joinDisjointSlices(mlir::OpBuilder &builder, mlir::Location loc,
-                               mlir::Value a, mlir::Value b);
+mlir::Value joinDisjointSlices(mlir::OpBuilder& builder, mlir::Location loc, mlir::Value a,
+                               mlir::Value b);
 
 /// Replaces chains of insertions into zeros, made by joinDisjointSlices, that
 /// cover their tensor along one dimension by tensor.concat. `builder` creates
 /// the new ops (its insertion point is moved).
-void formConcats(mlir::OpBuilder &builder, mlir::Block &block);
+void formConcats(mlir::OpBuilder& builder, mlir::Block& block);
 
-} // namespace weir
+}  // namespace weir
 
-#endif // WEIR_COMPILER_TRANSFORMS_SLICES_H_
+#endif  // WEIR_COMPILER_TRANSFORMS_SLICES_H_
