@@ -63,6 +63,18 @@ def mingru(p, x, prefix="", candidate="positive", arithmetic="linear", h0=None):
     return torch.stack(steps, dim=1)
 
 
+def two_gates(p, x):
+    """No published layer: a decay computed another way, another activation, a second gate."""
+    a = (-F.softplus(linear(p, "decay", x))).exp()
+    b = (1 - a) * linear(p, "value", x).tanh() * F.silu(linear(p, "gate", x))
+    # h_t = sum over s <= t of (a_{s+1} ... a_t) b_s, with no recurrence at all.
+    steps = []
+    for t in range(x.shape[1]):
+        terms = [b[:, s] * a[:, s + 1:t + 1].prod(dim=1) for s in range(t + 1)]
+        steps.append(sum(terms))
+    return linear(p, "output_gate", x).sigmoid() * torch.stack(steps, dim=1)
+
+
 def gru(p, x, h0=None):
     hidden = p["hidden.weight"].shape[1]
     module = torch.nn.GRU(x.shape[-1], hidden, batch_first=True, dtype=x.dtype)

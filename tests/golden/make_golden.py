@@ -10,11 +10,12 @@ Weir's answers are held against these, which come from another hand (layers.py).
     output, output.state.<path>                              what comes out (f64, computed in f64)
     gradient.param.<path>, gradient.input.<argument>, gradient.state.<path>
 
-and, as metadata, the layer and its options. Random values are drawn by NumPy from the case's name.
+and, as metadata, the layer with its options. Random values are drawn by NumPy from the case's name.
 """
 
 import argparse
 import dataclasses
+import itertools
 import json
 import pathlib
 import sys
@@ -42,6 +43,7 @@ class Case:
     layer: str = ""  # applied with `options`, unless there is a `body`
     options: dict = dataclasses.field(default_factory=dict)
     body: str = ""  # the model's body
+    definitions: str = ""  # layers of the case's own
     arguments: str = f"%x: {IN}"
     result: str = SEQ
     inputs: dict = dataclasses.field(default_factory=lambda: {"x": (BATCH, TIME, D)})
@@ -58,7 +60,7 @@ class Case:
             body += f"\nweir.return %y : {SEQ}"
         body = "".join(f"  {line}\n" for line in body.strip().split("\n"))
         why = f"// {self.why}\n" if self.why else ""
-        return (f"// Golden case {self.name}. Written by make_golden.py.\n{why}"
+        return (f"// Golden case {self.name}. Written by make_golden.py.\n{why}{self.definitions}"
                 f"weir.model @main({self.arguments}) -> {self.result} {{\n{body}}}\n")
 
     def tensors(self):
@@ -103,7 +105,8 @@ class Case:
         return {name: tensor.clone().contiguous() for name, tensor in result.items()}
 
     def metadata(self):
-        return {"layer": self.layer or self.name, "options": json.dumps(self.options)}
+        # One entry: the library writes several in any order, and the files are to be the same each time.
+        return {"layer": f"{self.layer or self.name} {json.dumps(self.options)}"}
 
 
 def distribution(path, shape):
@@ -274,7 +277,7 @@ def cases():
                body=f'%y = weir.scaled_sin %x, "pos" : {IN} -> {SEQ}\nweir.return %y : {SEQ}')
     yield Case(
         "cross_entropy", lambda p, i: layers.cross_entropy(i["x"], i["targets"]), {},
-        body="%loss = weir.cross_entropy %x, %targets : "
+        body="%loss, %sum, %correct, %count, %sequences = weir.cross_entropy %x, %targets : "
              f"{IN}, tensor<?x?xi32> -> tensor<f32>\nweir.return %loss : tensor<f32>",
         arguments=f"%x: {IN}, %targets: tensor<?x?xi32>", result="tensor<f32>",
         inputs={"x": (BATCH, TIME, D), "targets": (BATCH, TIME)}, integers={"targets": (-1, D)},
@@ -298,14 +301,48 @@ weir.return %y : {SEQ}""",
             integers={"tokens": (0, 11)}, why="From tokens to logits.")
 
 
+TWO_GATES = f"""\
+// h_t = a_t h_{{t-1}} + (1 - a_t) tanh(V x_t) silu(W x_t), a_t = exp(-softplus(U x_t)); y_t = sigmoid(G x_t) h_t.
+weir.layer @two_gates(%x: {SEQ}) -> {SEQ} {{
+  %d = weir.dim %x, feature : {SEQ}
+  %u = weir.linear %x, "decay" [%d] bias : {SEQ}
+  %v = weir.linear %x, "value" [%d] : {SEQ}
+  %w = weir.linear %x, "gate" [%d] bias : {SEQ}
+  %g = weir.linear %x, "output_gate" [%d] bias : {SEQ}
+  %s = weir.softplus %u : {SEQ}
+  %n = arith.negf %s : {SEQ}
+  %a = math.exp %n : {SEQ}
+  %one = weir.constant 1.0 like %a : {SEQ}
+  %rest = arith.subf %one, %a : {SEQ}
+  %tanh = math.tanh %v : {SEQ}
+  %silu = weir.silu %w : {SEQ}
+  %c = arith.mulf %tanh, %silu : {SEQ}
+  %b = arith.mulf %rest, %c : {SEQ}
+  %h, %last = weir.scan(%a, %b) : ({SEQ}, {SEQ}) -> ({SEQ}, tensor<?x?xf32>)
+  %o = weir.sigmoid %g : {SEQ}
+  %y = arith.mulf %o, %h : {SEQ}
+  weir.return %y : {SEQ}
+}}
+
+"""
+
+
+def own_layer_case():
+    shapes = linear("decay", D, D) | {"value.weight": (D, D)}
+    yield Case("two_gates", lambda p, i: layers.two_gates(p, i["x"]),
+               shapes | linear("gate", D, D) | linear("output_gate", D, D), "two_gates",
+               definitions=TWO_GATES, why="A layer that is no plugin: it is defined where it is used.")
+
+
 def main():
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
     parser.add_argument("--check", action="store_true", help="compare with the files, write nothing")
     arguments = parser.parse_args()
     folder = pathlib.Path(__file__).parent
     torch.use_deterministic_algorithms(True)
+    torch.set_num_threads(1)
     differing = 0
-    for case in cases():
+    for case in itertools.chain(cases(), own_layer_case()):
         tensors, model = case.tensors(), case.model()
         for name, tensor in tensors.items():
             assert torch.isfinite(tensor).all(), f"{case.name}: {name} is not finite"
