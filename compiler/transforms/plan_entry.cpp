@@ -1,0 +1,421 @@
+// Where every tensor of an entry point lives.
+//
+// 1. What is returned is written straight to the output or variable that it is for, where that is possible.
+// 2. From the last op to the first: concatenations and insertions hand the place of their result on to the launches that
+//    write the parts. Where a part has a place already, or none of its own, a copy is added.
+// 3. From the first op to the last: views become offsets and strides.
+// 4. Lifetimes, an arena, and kernels for the strides.
+
+#include "compiler/transforms/plan_entry.h"
+
+#include <algorithm>
+
+#include "mlir/Dialect/Arith/IR/Arith.h"
+#include "mlir/Dialect/Tensor/IR/Tensor.h"
+
+#include "compiler/transforms/op_kinds.h"
+#include "compiler/transforms/plan_arena.h"
+#include "compiler/transforms/plan_layout.h"
+#include "compiler/transforms/plan_specs.h"
+
+namespace weir {
+
+using namespace mlir;
+using runtime::BufferRef;
+using runtime::Space;
+
+namespace {
+
+struct Buffer {
+  Space space = Space::kArena;
+  int64_t index = 0;
+  int64_t bytes = 0;
+  /// Launches that touch it; -1 if none does.
+  int64_t first = -1;
+  int64_t last = -1;
+};
+
+class EntryPlanner {
+ public:
+  EntryPlanner(func::FuncOp entry, SymbolTable& symbols, PlanKernels& kernels, PlanShared& shared)
+      : entry(entry),
+        block(entry.getBody().front()),
+        symbols(symbols),
+        kernels(kernels),
+        shared(shared) {}
+
+  FailureOr<PlannedEntry> run() {
+    if (failed(placeArguments()) || failed(placeResults())) return failure();
+    placeParts();
+    if (failed(placeViews())) return failure();
+    return finish();
+  }
+
+ private:
+  LogicalResult placeArguments();
+  LogicalResult placeResults();
+  void placeParts();
+  LogicalResult placeViews();
+  FailureOr<PlannedEntry> finish();
+
+  int64_t newBuffer(Space space, int64_t index, Type type) {
+    buffers.push_back({space, index, byteSize(type), -1, -1});
+    return static_cast<int64_t>(buffers.size()) - 1;
+  }
+  /// A buffer that holds just a tensor (or number) of this type.
+  Place newPlace(Space space, int64_t index, Type type) {
+    SmallVector<int64_t> strides;
+    if (auto tensor = dyn_cast<RankedTensorType>(type)) strides = rowMajorStrides(tensor.getShape());
+    return {newBuffer(space, index, type), 0, strides};
+  }
+  Place newArenaPlace(Type type) { return newPlace(Space::kArena, 0, type); }
+
+  /// Has `value` written to `place` by whoever computes it; false (and nothing changed) if that can't be.
+  bool place(Value value, const Place& place);
+  bool placeInsert(tensor::InsertSliceOp insert, const Place& place);
+  /// A copy of `value` that is made before `before` and written to `place`.
+  Value copyTo(Value value, const Place& place, Operation* before) {
+    LaunchOp launch = kernels.copy(value, before);
+    places[launch.getResult(0)] = place;
+    return launch.getResult(0);
+  }
+
+  /// Whether the new value of a variable can be written over the old one, `old`.
+  bool canUpdateInPlace(Value value, BlockArgument old);
+
+  FailureOr<Place> placeOfConstant(arith::ConstantOp constant);
+
+  func::FuncOp entry;
+  Block& block;
+  SymbolTable& symbols;
+  PlanKernels& kernels;
+  PlanShared& shared;
+  PlannedEntry plan;
+  std::vector<Buffer> buffers;
+  DenseMap<Value, Place> places;
+  /// The buffer of each variable that this entry point mentions.
+  llvm::StringMap<int64_t> variableBuffers;
+};
+
+LogicalResult EntryPlanner::placeArguments() {
+  plan.name = entry.getSymName().str();
+  for (BlockArgument argument : block.getArguments()) {
+    unsigned number = argument.getArgNumber();
+    if (auto name = entry.getArgAttrOfType<StringAttr>(number, kInputAttr)) {
+      auto spec = tensorSpec(entry, name, argument.getType());
+      if (failed(spec)) return failure();
+      places[argument] = newPlace(Space::kInput, static_cast<int64_t>(plan.inputs.size()), argument.getType());
+      plan.inputs.push_back(*spec);
+      continue;
+    }
+    auto name = entry.getArgAttrOfType<StringAttr>(number, kVariableAttr);
+    if (!name) {
+      return entry.emitError() << "argument " << number << " is neither an input (" << kInputAttr
+                               << ") nor a variable (" << kVariableAttr << ")";
+    }
+    auto role = entry.getArgAttrOfType<StringAttr>(number, kRoleAttr);
+    auto variable = variableNumber(entry, name, role, argument.getType(), shared);
+    if (failed(variable)) return failure();
+    if (variableBuffers.count(name)) {
+      return entry.emitError() << "two arguments are the variable '" << name.getValue() << "'";
+    }
+    places[argument] = newPlace(Space::kVariable, *variable, argument.getType());
+    variableBuffers[name] = places[argument].buffer;
+  }
+  return success();
+}
+
+bool EntryPlanner::canUpdateInPlace(Value value, BlockArgument old) {
+  auto writer = value.getDefiningOp<LaunchOp>();
+  if (!writer) return false;
+  // All launches that read the old value, directly or through views.
+  SmallVector<Value> aliases = {old};
+  while (!aliases.empty()) {
+    Value alias = aliases.pop_back_val();
+    for (OpOperand& use : alias.getUses()) {
+      Operation* reader = use.getOwner();
+      if (auto launch = dyn_cast<LaunchOp>(reader)) {
+        if (launch == writer) {
+          auto kernel = symbols.lookup<func::FuncOp>(launch.getKernel());
+          unsigned result = cast<OpResult>(value).getResultNumber();
+          if (alias != old || !kernel || !canOverwrite(kernel, use.getOperandNumber(), result)) return false;
+        } else if (!launch->isBeforeInBlock(writer)) {
+          return false;
+        }
+        continue;
+      }
+      if (reader == block.getTerminator()) {
+        if (alias == old) continue;  // checked by the caller
+        return false;
+      }
+      // Where a view has no address of its own, it is copied at its place in the list.
+      if (!reader->isBeforeInBlock(writer)) return false;
+      if (!isa<tensor::ConcatOp, tensor::InsertSliceOp>(reader)) {
+        aliases.append(reader->result_begin(), reader->result_end());
+      }
+    }
+  }
+  return true;
+}
+
+LogicalResult EntryPlanner::placeResults() {
+  Operation* terminator = block.getTerminator();
+  struct Update {
+    OpOperand* operand;
+    int64_t buffer;
+  };
+  SmallVector<Update> updates;
+  for (OpOperand& operand : terminator->getOpOperands()) {
+    unsigned number = operand.getOperandNumber();
+    Value value = operand.get();
+    if (auto name = entry.getResultAttrOfType<StringAttr>(number, kOutputAttr)) {
+      auto spec = tensorSpec(entry, name, value.getType());
+      if (failed(spec)) return failure();
+      Place output = newPlace(Space::kOutput, static_cast<int64_t>(plan.outputs.size()), value.getType());
+      plan.outputs.push_back(*spec);
+      if (!place(value, output)) operand.set(copyTo(value, output, terminator));
+      continue;
+    }
+    auto name = entry.getResultAttrOfType<StringAttr>(number, kVariableAttr);
+    if (!name) {
+      return entry.emitError() << "result " << number << " is neither an output (" << kOutputAttr
+                               << ") nor the new value of a variable (" << kVariableAttr << ")";
+    }
+    auto variable = variableNumber(entry, name, {}, value.getType(), shared);
+    if (failed(variable)) return failure();
+    auto known = variableBuffers.find(name);
+    if (known == variableBuffers.end()) {
+      int64_t buffer = newBuffer(Space::kVariable, *variable, value.getType());
+      known = variableBuffers.try_emplace(name, buffer).first;
+    }
+    updates.push_back({&operand, known->second});
+  }
+
+  // Outputs are copied before variables change. What can't be computed in place is copied at the end, by way of the
+  // arena if it comes from a variable, which may have changed by then.
+  SmallVector<Update> atTheEnd;
+  for (Update update : updates) {
+    Value value = update.operand->get();
+    auto argument = dyn_cast<BlockArgument>(value);
+    if (argument && places[argument].buffer == update.buffer) continue;
+    BlockArgument old;
+    for (BlockArgument candidate : block.getArguments()) {
+      if (places[candidate].buffer == update.buffer) old = candidate;
+    }
+    Place target{update.buffer, 0, rowMajorStrides(cast<RankedTensorType>(value.getType()).getShape())};
+    bool returnedAgain = old && llvm::any_of(updates, [&](const Update& other) {
+      return other.operand != update.operand && other.operand->get() == old;
+    });
+    bool inPlace = !old || canUpdateInPlace(value, old);
+    if (inPlace && !returnedAgain && value.getDefiningOp<LaunchOp>() && place(value, target)) continue;
+    atTheEnd.push_back(update);
+  }
+  for (Update& update : atTheEnd) {
+    Value value = update.operand->get();
+    if (value.getDefiningOp<LaunchOp>()) continue;
+    update.operand->set(kernels.copy(value, terminator).getResult(0));
+  }
+  for (Update& update : atTheEnd) {
+    Value value = update.operand->get();
+    Place target{update.buffer, 0, rowMajorStrides(cast<RankedTensorType>(value.getType()).getShape())};
+    update.operand->set(copyTo(value, target, terminator));
+  }
+  return success();
+}
+
+/// The last launch that writes to `value`, if any does; ops that join tensors write too, where they copy.
+Operation* lastWriter(Value value) {
+  Operation* op = value.getDefiningOp();
+  if (!op || isa<LaunchOp>(op)) return op;
+  Operation* last = isa<tensor::ConcatOp, tensor::InsertSliceOp>(op) ? op : nullptr;
+  for (Value operand : op->getOperands()) {
+    Operation* writer = lastWriter(operand);
+    if (writer && (!last || last->isBeforeInBlock(writer))) last = writer;
+  }
+  return last;
+}
+
+/// The first one.
+Operation* firstWriter(Value value) {
+  Operation* op = value.getDefiningOp();
+  if (!op || isa<LaunchOp>(op)) return op;
+  Operation* first = isa<tensor::ConcatOp, tensor::InsertSliceOp>(op) ? op : nullptr;
+  for (Value operand : op->getOperands()) {
+    Operation* writer = firstWriter(operand);
+    if (writer && (!first || writer->isBeforeInBlock(first))) first = writer;
+  }
+  return first;
+}
+
+/// Whether nothing but its one user sees the memory of `value`.
+bool isSeenOnce(Value value) {
+  if (!value.hasOneUse()) return false;
+  Operation* op = value.getDefiningOp();
+  if (!op) return false;
+  if (isa<LaunchOp, tensor::EmptyOp>(op)) return true;
+  return isView(op) && llvm::all_of(op->getOperands(), isSeenOnce);
+}
+
+bool EntryPlanner::placeInsert(tensor::InsertSliceOp insert, const Place& place) {
+  std::optional<Place> part = sliceOf(place, insert, insert.getDroppedDims());
+  if (!part) return false;
+  Value whole = insert.getDest();
+  bool freshWhole = isSeenOnce(whole) && this->place(whole, place);
+  if (!freshWhole) {
+    insert.getDestMutable().set(copyTo(whole, place, insert));
+    whole = insert.getDest();
+  }
+  // The part is written after the whole. Fills wait for nothing and can move up.
+  Operation* writesWhole = lastWriter(whole);
+  Operation* writesPart = firstWriter(insert.getSource());
+  bool inOrder = writesPart && (!writesWhole || writesWhole->isBeforeInBlock(writesPart));
+  if (!inOrder && writesPart && freshWhole && whole.getDefiningOp() == writesWhole &&
+      writesWhole->getNumOperands() == 0 && writesWhole->getNumResults() == 1) {
+    writesWhole->moveBefore(writesPart);
+    inOrder = true;
+  }
+  if (!inOrder || !this->place(insert.getSource(), *part)) {
+    insert.getSourceMutable().set(copyTo(insert.getSource(), *part, insert));
+  }
+  places[insert.getResult()] = place;
+  return true;
+}
+
+bool EntryPlanner::place(Value value, const Place& place) {
+  if (places.count(value)) return false;
+  Operation* op = value.getDefiningOp();
+  if (!op || !isa<RankedTensorType>(value.getType())) return false;
+  if (isa<tensor::ExpandShapeOp, tensor::CollapseShapeOp>(op)) {
+    std::optional<Place> source = placeOfSource(op, place);
+    if (!source || !this->place(op->getOperand(0), *source)) return false;
+  } else if (auto concat = dyn_cast<tensor::ConcatOp>(op)) {
+    for (OpOperand& part : concat->getOpOperands()) {
+      Place target = partOf(place, concat, part.getOperandNumber());
+      if (!this->place(part.get(), target)) part.set(copyTo(part.get(), target, concat));
+    }
+  } else if (auto insert = dyn_cast<tensor::InsertSliceOp>(op)) {
+    return placeInsert(insert, place);
+  } else if (isa<tensor::EmptyOp>(op)) {
+    if (!value.hasOneUse()) return false;
+  } else if (!isa<LaunchOp>(op)) {
+    return false;
+  }
+  places[value] = place;
+  return true;
+}
+
+void EntryPlanner::placeParts() {
+  for (Operation* op = block.getTerminator(); op; op = op->getPrevNode()) {
+    if (!isa<LaunchOp, tensor::ConcatOp, tensor::InsertSliceOp, tensor::EmptyOp>(op)) continue;
+    for (Value result : op->getResults()) {
+      if (!places.count(result)) place(result, newArenaPlace(result.getType()));
+      // An empty tensor that several ops write into.
+      if (!places.count(result)) places[result] = newArenaPlace(result.getType());
+    }
+  }
+}
+
+FailureOr<Place> EntryPlanner::placeOfConstant(arith::ConstantOp constant) {
+  Attribute value = constant.getValue();
+  auto known = shared.constantNumbers.find(value);
+  if (known == shared.constantNumbers.end()) {
+    FailureOr<std::string> bytes = constantBytes(constant);
+    if (failed(bytes)) return failure();
+    known = shared.constantNumbers.try_emplace(value, shared.constants.size()).first;
+    shared.constants.push_back(*bytes);
+  }
+  return newPlace(Space::kConstant, known->second, constant.getType());
+}
+
+LogicalResult EntryPlanner::placeViews() {
+  for (Operation& op : llvm::make_early_inc_range(block)) {
+    if (auto constant = dyn_cast<arith::ConstantOp>(op)) {
+      bool launched = llvm::any_of(op.getUsers(), [](Operation* user) { return !isa<tensor::ExtractOp>(user); });
+      if (!launched) continue;
+      FailureOr<Place> place = placeOfConstant(constant);
+      if (failed(place)) return failure();
+      places[constant] = *place;
+      continue;
+    }
+    if (isa<LaunchOp, tensor::EmptyOp>(op) || &op == block.getTerminator()) continue;
+    if (!isView(&op) && !isa<tensor::ExtractOp>(op)) {
+      return op.emitOpError() << "can't be planned: only launches, views and constants are left by now";
+    }
+    if (places.count(op.getResult(0))) continue;
+    std::optional<Place> place = placeOfView(&op, places[op.getOperand(0)]);
+    if (!place) {
+      // Elements that are not evenly spaced are copied together first.
+      if (isa<tensor::ExtractOp>(op)) return op.emitOpError() << "needs constant indices";
+      Value together = copyTo(op.getOperand(0), newArenaPlace(op.getOperand(0).getType()), &op);
+      op.setOperand(0, together);
+      place = placeOfView(&op, places[together]);
+      if (!place) return op.emitOpError() << "needs constant offsets";
+    }
+    places[op.getResult(0)] = *place;
+  }
+  return success();
+}
+
+FailureOr<PlannedEntry> EntryPlanner::finish() {
+  SmallVector<LaunchOp> launches = llvm::to_vector(block.getOps<LaunchOp>());
+  for (auto [time, launch] : llvm::enumerate(launches)) {
+    auto touch = [&](Value value) {
+      Buffer& buffer = buffers[places[value].buffer];
+      if (buffer.first < 0) buffer.first = static_cast<int64_t>(time);
+      buffer.last = static_cast<int64_t>(time);
+    };
+    for (Value value : launch.getOperands()) touch(value);
+    for (Value value : launch.getResults()) touch(value);
+  }
+  std::vector<ArenaRequest> requests;
+  SmallVector<int64_t> requestOf(buffers.size(), -1);
+  for (auto [number, buffer] : llvm::enumerate(buffers)) {
+    if (buffer.space != Space::kArena || buffer.first < 0) continue;
+    requestOf[number] = static_cast<int64_t>(requests.size());
+    requests.push_back({buffer.bytes, buffer.first, buffer.last});
+  }
+  ArenaPlan arena = planArena(requests);
+  plan.arenaBytes = arena.bytes;
+  plan.arenaLowerBound = arena.lowerBound;
+
+  for (LaunchOp launch : launches) {
+    PlannedLaunch planned{launch, {}};
+    LaunchLayout layout;
+    auto add = [&](Value value) {
+      const Place& place = places[value];
+      const Buffer& buffer = buffers[place.buffer];
+      auto tensor = dyn_cast<RankedTensorType>(value.getType());
+      Type element = tensor ? tensor.getElementType() : value.getType();
+      int64_t offset = place.offset * byteSize(element);
+      if (buffer.space == Space::kArena) offset += arena.offsets[requestOf[place.buffer]];
+      planned.buffers.push_back({buffer.space, buffer.index, offset});
+      bool strided = tensor && !isRowMajor(tensor.getShape(), place.strides);
+      layout.strides.push_back(strided ? place.strides : SmallVector<int64_t>());
+    };
+    for (Value value : launch.getOperands()) add(value);
+    for (Value value : launch.getResults()) {
+      add(value);
+      // In the buffer of an operand: placeResults made sure that it may be.
+      int64_t tie = -1;
+      for (auto [i, operand] : llvm::enumerate(launch.getOperands())) {
+        if (buffers[places[value].buffer].space == Space::kVariable &&
+            places[operand].buffer == places[value].buffer) {
+          tie = static_cast<int64_t>(i);
+        }
+      }
+      layout.ties.push_back(tie);
+    }
+    kernels.specialize(launch, layout);
+    plan.launches.push_back(std::move(planned));
+  }
+  return std::move(plan);
+}
+
+}  // namespace
+
+FailureOr<PlannedEntry> planEntry(func::FuncOp entry, SymbolTable& symbols, PlanKernels& kernels,
+                                  PlanShared& shared) {
+  return EntryPlanner(entry, symbols, kernels, shared).run();
+}
+
+}  // namespace weir
