@@ -20,7 +20,8 @@ static std::string describe(const runtime::BufferRef& ref) {
   static constexpr const char* kNames[] = {"input ", "output ", "variable ", "constant ", "arena"};
   std::string text = kNames[static_cast<int>(ref.space)];
   if (ref.space != runtime::Space::kArena) text += std::to_string(ref.index);
-  if (ref.byte_offset != 0 || ref.space == runtime::Space::kArena) text += " + " + std::to_string(ref.byte_offset);
+  if (ref.byte_offset != 0 || ref.space == runtime::Space::kArena)
+    text += " + " + std::to_string(ref.byte_offset);
   return text;
 }
 
@@ -38,12 +39,14 @@ FailureOr<ModulePlan> planModule(ModuleOp module) {
     function->setAttr("weir.arena_lower_bound", b.getI64IntegerAttr(entry->arenaLowerBound));
     for (PlannedLaunch& launch : entry->launches) {
       SmallVector<Attribute> words;
-      for (const runtime::BufferRef& ref : launch.buffers) words.push_back(b.getStringAttr(describe(ref)));
+      for (const runtime::BufferRef& ref : launch.buffers)
+        words.push_back(b.getStringAttr(describe(ref)));
       launch.op.setBuffersAttr(b.getArrayAttr(words));
     }
     plan.entries.push_back(std::move(*entry));
   }
-  if (plan.entries.empty()) return module.emitError() << "has no entry point (a function with " << kEntryAttr << ")";
+  if (plan.entries.empty())
+    return module.emitError() << "has no entry point (a function with " << kEntryAttr << ")";
   return std::move(plan);
 }
 

@@ -1,7 +1,9 @@
 // Where every tensor of an entry point lives.
 //
-// 1. What is returned is written straight to the output or variable that it is for, where that is possible.
-// 2. From the last op to the first: concatenations and insertions hand the place of their result on to the launches that
+// 1. What is returned is written straight to the output or variable that it is for, where that is
+// possible.
+// 2. From the last op to the first: concatenations and insertions hand the place of their result on
+// to the launches that
 //    write the parts. Where a part has a place already, or none of its own, a copy is added.
 // 3. From the first op to the last: views become offsets and strides.
 // 4. Lifetimes, an arena, and kernels for the strides.
@@ -65,12 +67,14 @@ class EntryPlanner {
   /// A buffer that holds just a tensor (or number) of this type.
   Place newPlace(Space space, int64_t index, Type type) {
     SmallVector<int64_t> strides;
-    if (auto tensor = dyn_cast<RankedTensorType>(type)) strides = rowMajorStrides(tensor.getShape());
+    if (auto tensor = dyn_cast<RankedTensorType>(type))
+      strides = rowMajorStrides(tensor.getShape());
     return {newBuffer(space, index, type), 0, strides};
   }
   Place newArenaPlace(Type type) { return newPlace(Space::kArena, 0, type); }
 
-  /// Has `value` written to `place` by whoever computes it; false (and nothing changed) if that can't be.
+  /// Has `value` written to `place` by whoever computes it; false (and nothing changed) if that
+  /// can't be.
   bool place(Value value, const Place& place);
   bool placeInsert(tensor::InsertSliceOp insert, const Place& place);
   /// A copy of `value` that is made before `before` and written to `place`.
@@ -104,7 +108,8 @@ LogicalResult EntryPlanner::placeArguments() {
     if (auto name = entry.getArgAttrOfType<StringAttr>(number, kInputAttr)) {
       auto spec = tensorSpec(entry, name, argument.getType());
       if (failed(spec)) return failure();
-      places[argument] = newPlace(Space::kInput, static_cast<int64_t>(plan.inputs.size()), argument.getType());
+      places[argument] =
+          newPlace(Space::kInput, static_cast<int64_t>(plan.inputs.size()), argument.getType());
       plan.inputs.push_back(*spec);
       continue;
     }
@@ -138,7 +143,8 @@ bool EntryPlanner::canUpdateInPlace(Value value, BlockArgument old) {
         if (launch == writer) {
           auto kernel = symbols.lookup<func::FuncOp>(launch.getKernel());
           unsigned result = cast<OpResult>(value).getResultNumber();
-          if (alias != old || !kernel || !canOverwrite(kernel, use.getOperandNumber(), result)) return false;
+          if (alias != old || !kernel || !canOverwrite(kernel, use.getOperandNumber(), result))
+            return false;
         } else if (!launch->isBeforeInBlock(writer)) {
           return false;
         }
@@ -171,7 +177,8 @@ LogicalResult EntryPlanner::placeResults() {
     if (auto name = entry.getResultAttrOfType<StringAttr>(number, kOutputAttr)) {
       auto spec = tensorSpec(entry, name, value.getType());
       if (failed(spec)) return failure();
-      Place output = newPlace(Space::kOutput, static_cast<int64_t>(plan.outputs.size()), value.getType());
+      Place output =
+          newPlace(Space::kOutput, static_cast<int64_t>(plan.outputs.size()), value.getType());
       plan.outputs.push_back(*spec);
       if (!place(value, output)) operand.set(copyTo(value, output, terminator));
       continue;
@@ -191,8 +198,8 @@ LogicalResult EntryPlanner::placeResults() {
     updates.push_back({&operand, known->second});
   }
 
-  // Outputs are copied before variables change. What can't be computed in place is copied at the end, by way of the
-  // arena if it comes from a variable, which may have changed by then.
+  // Outputs are copied before variables change. What can't be computed in place is copied at the
+  // end, by way of the arena if it comes from a variable, which may have changed by then.
   SmallVector<Update> atTheEnd;
   for (Update update : updates) {
     Value value = update.operand->get();
@@ -202,12 +209,14 @@ LogicalResult EntryPlanner::placeResults() {
     for (BlockArgument candidate : block.getArguments()) {
       if (places[candidate].buffer == update.buffer) old = candidate;
     }
-    Place target{update.buffer, 0, rowMajorStrides(cast<RankedTensorType>(value.getType()).getShape())};
+    Place target{update.buffer, 0,
+                 rowMajorStrides(cast<RankedTensorType>(value.getType()).getShape())};
     bool returnedAgain = old && llvm::any_of(updates, [&](const Update& other) {
-      return other.operand != update.operand && other.operand->get() == old;
-    });
+                           return other.operand != update.operand && other.operand->get() == old;
+                         });
     bool inPlace = !old || canUpdateInPlace(value, old);
-    if (inPlace && !returnedAgain && value.getDefiningOp<LaunchOp>() && place(value, target)) continue;
+    if (inPlace && !returnedAgain && value.getDefiningOp<LaunchOp>() && place(value, target))
+      continue;
     atTheEnd.push_back(update);
   }
   for (Update& update : atTheEnd) {
@@ -217,13 +226,15 @@ LogicalResult EntryPlanner::placeResults() {
   }
   for (Update& update : atTheEnd) {
     Value value = update.operand->get();
-    Place target{update.buffer, 0, rowMajorStrides(cast<RankedTensorType>(value.getType()).getShape())};
+    Place target{update.buffer, 0,
+                 rowMajorStrides(cast<RankedTensorType>(value.getType()).getShape())};
     update.operand->set(copyTo(value, target, terminator));
   }
   return success();
 }
 
-/// The last launch that writes to `value`, if any does; ops that join tensors write too, where they copy.
+/// The last launch that writes to `value`, if any does; ops that join tensors write too, where they
+/// copy.
 Operation* lastWriter(Value value) {
   Operation* op = value.getDefiningOp();
   if (!op || isa<LaunchOp>(op)) return op;
@@ -330,7 +341,8 @@ FailureOr<Place> EntryPlanner::placeOfConstant(arith::ConstantOp constant) {
 LogicalResult EntryPlanner::placeViews() {
   for (Operation& op : llvm::make_early_inc_range(block)) {
     if (auto constant = dyn_cast<arith::ConstantOp>(op)) {
-      bool launched = llvm::any_of(op.getUsers(), [](Operation* user) { return !isa<tensor::ExtractOp>(user); });
+      bool launched = llvm::any_of(op.getUsers(),
+                                   [](Operation* user) { return !isa<tensor::ExtractOp>(user); });
       if (!launched) continue;
       FailureOr<Place> place = placeOfConstant(constant);
       if (failed(place)) return failure();
@@ -339,7 +351,8 @@ LogicalResult EntryPlanner::placeViews() {
     }
     if (isa<LaunchOp, tensor::EmptyOp>(op) || &op == block.getTerminator()) continue;
     if (!isView(&op) && !isa<tensor::ExtractOp>(op)) {
-      return op.emitOpError() << "can't be planned: only launches, views and constants are left by now";
+      return op.emitOpError()
+             << "can't be planned: only launches, views and constants are left by now";
     }
     if (places.count(op.getResult(0))) continue;
     std::optional<Place> place = placeOfView(&op, places[op.getOperand(0)]);

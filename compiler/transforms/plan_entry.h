@@ -39,9 +39,10 @@ struct PlannedEntry {
   int64_t arenaLowerBound = 0;
 };
 
-/// Plans a flat entry point: decides where every tensor lives, adds copies where views can't do, and lets launches use
-/// kernels for the strides that result. Views turn into offsets; concatenations are written in place by their
-/// producers; variables are updated in place where nothing reads the old value later.
+/// Plans a flat entry point: decides where every tensor lives, adds copies where views can't do,
+/// and lets launches use kernels for the strides that result. Views turn into offsets;
+/// concatenations are written in place by their producers; variables are updated in place where
+/// nothing reads the old value later.
 mlir::FailureOr<PlannedEntry> planEntry(mlir::func::FuncOp entry, mlir::SymbolTable& symbols,
                                         PlanKernels& kernels, PlanShared& shared);
 

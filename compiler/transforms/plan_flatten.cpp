@@ -13,7 +13,8 @@ static LogicalResult inlineCalls(Block& block, SymbolTable& symbols,
     if (!call) continue;
     auto callee = symbols.lookup<func::FuncOp>(call.getCallee());
     if (!callee || callee.isExternal() || !callee.getBody().hasOneBlock()) {
-      return call.emitError() << "calls '" << call.getCallee() << "', which has no straight-line body";
+      return call.emitError() << "calls '" << call.getCallee()
+                              << "', which has no straight-line body";
     }
     if (llvm::is_contained(callers, callee)) {
       return call.emitError() << "calls '" << call.getCallee() << "', which calls itself";

@@ -8,9 +8,9 @@
 
 namespace weir {
 
-/// Replaces every call in `entry` by the body of the function called (forward, backward, optimizer), and calls in those
-/// as well. After dispatch that is safe: nothing that folds or merges ops runs any more. Errors: recursion, a function
-/// without a body or with several blocks.
+/// Replaces every call in `entry` by the body of the function called (forward, backward,
+/// optimizer), and calls in those as well. After dispatch that is safe: nothing that folds or
+/// merges ops runs any more. Errors: recursion, a function without a body or with several blocks.
 mlir::LogicalResult flattenCalls(mlir::func::FuncOp entry, mlir::SymbolTable& symbols);
 
 }  // namespace weir

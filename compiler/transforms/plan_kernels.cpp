@@ -42,11 +42,12 @@ LaunchOp PlanKernels::copy(Value value, Operation* before) {
     Value empty = tensor::EmptyOp::create(b, loc, type.getShape(), type.getElementType());
     AffineMap map = b.getMultiDimIdentityMap(static_cast<unsigned>(type.getRank()));
     SmallVector<utils::IteratorType> iterators(type.getRank(), utils::IteratorType::parallel);
-    auto generic = linalg::GenericOp::create(
-        b, loc, TypeRange{type}, ValueRange{kernel.getArgument(0)}, ValueRange{empty},
-        ArrayRef<AffineMap>{map, map}, iterators, [](OpBuilder& b, Location loc, ValueRange values) {
-          linalg::YieldOp::create(b, loc, values[0]);
-        });
+    auto generic =
+        linalg::GenericOp::create(b, loc, TypeRange{type}, ValueRange{kernel.getArgument(0)},
+                                  ValueRange{empty}, ArrayRef<AffineMap>{map, map}, iterators,
+                                  [](OpBuilder& b, Location loc, ValueRange values) {
+                                    linalg::YieldOp::create(b, loc, values[0]);
+                                  });
     func::ReturnOp::create(b, loc, generic.getResults());
     symbols.insert(kernel);
   }
@@ -61,7 +62,8 @@ void PlanKernels::specialize(LaunchOp launch, const LaunchLayout& layout) {
   if (plain) return;
   std::string key = launch.getKernel().str();
   for (ArrayRef<int64_t> strides : layout.strides) {
-    key += "|" + llvm::join(llvm::map_range(strides, [](int64_t s) { return std::to_string(s); }), ",");
+    key += "|" +
+           llvm::join(llvm::map_range(strides, [](int64_t s) { return std::to_string(s); }), ",");
   }
   for (int64_t tie : layout.ties) key += ";" + std::to_string(tie);
 

@@ -1,4 +1,5 @@
-// Kernels that the planner makes: copies, and variants of kernels for strided or overwritten buffers.
+// Kernels that the planner makes: copies, and variants of kernels for strided or overwritten
+// buffers.
 
 #ifndef WEIR_COMPILER_TRANSFORMS_PLAN_KERNELS_H_
 #define WEIR_COMPILER_TRANSFORMS_PLAN_KERNELS_H_
@@ -23,8 +24,8 @@ struct LaunchLayout {
   llvm::SmallVector<int64_t> ties;
 };
 
-/// Whether the kernel may write `result` over `argument`: every op that reads the argument does so at the points at
-/// which the result is written, and not later.
+/// Whether the kernel may write `result` over `argument`: every op that reads the argument does so
+/// at the points at which the result is written, and not later.
 bool canOverwrite(mlir::func::FuncOp kernel, unsigned argument, unsigned result);
 
 class PlanKernels {

@@ -10,7 +10,8 @@
 
 namespace weir {
 
-/// A tensor's elements in buffer number `buffer` of an entry point. Offset and strides count elements.
+/// A tensor's elements in buffer number `buffer` of an entry point. Offset and strides count
+/// elements.
 struct Place {
   int64_t buffer = 0;
   int64_t offset = 0;
@@ -19,7 +20,8 @@ struct Place {
 
 llvm::SmallVector<int64_t> rowMajorStrides(llvm::ArrayRef<int64_t> shape);
 
-/// Whether a tensor with these strides is laid out in row-major order; dimensions of one element don't count.
+/// Whether a tensor with these strides is laid out in row-major order; dimensions of one element
+/// don't count.
 bool isRowMajor(llvm::ArrayRef<int64_t> shape, llvm::ArrayRef<int64_t> strides);
 
 /// Groups of dimensions joined into one each; nothing if elements of a group are not evenly spaced.
@@ -36,8 +38,8 @@ llvm::SmallVector<int64_t> splitDimensions(llvm::ArrayRef<int64_t> shape,
 std::optional<Place> sliceOf(const Place& whole, mlir::OffsetSizeAndStrideOpInterface slice,
                              const llvm::SmallBitVector& dropped);
 
-/// The place of the result of extract_slice, expand_shape or collapse_shape (or of the element that tensor.extract
-/// reads), given that of its source; nothing if it has none without a copy.
+/// The place of the result of extract_slice, expand_shape or collapse_shape (or of the element that
+/// tensor.extract reads), given that of its source; nothing if it has none without a copy.
 std::optional<Place> placeOfView(mlir::Operation* view, const Place& source);
 
 /// The place of the source of expand_shape or collapse_shape, given that of its result.

@@ -3,6 +3,7 @@
 #include <cstring>
 
 #include "llvm/ADT/StringSwitch.h"
+#include "mlir/IR/DialectResourceBlobManager.h"
 
 #include "compiler/transforms/op_kinds.h"
 
@@ -27,11 +28,13 @@ FailureOr<runtime::TensorSpec> tensorSpec(func::FuncOp entry, StringAttr name, T
   auto tensor = dyn_cast<RankedTensorType>(type);
   std::optional<ElementType> element = tensor ? elementType(tensor.getElementType()) : std::nullopt;
   if (!element || !tensor.hasStaticShape()) {
-    return entry.emitError() << "'" << name.getValue() << "' has the type " << type
-                             << ", but programs hold static tensors of f64, f32, bf16, i64, i32, i8 or i1";
+    return entry.emitError()
+           << "'" << name.getValue() << "' has the type " << type
+           << ", but programs hold static tensors of f64, f32, bf16, i64, i32, i8 or i1";
   }
-  return runtime::TensorSpec{name.str(), *element,
-                             std::vector<int64_t>(tensor.getShape().begin(), tensor.getShape().end())};
+  return runtime::TensorSpec{
+      name.str(), *element,
+      std::vector<int64_t>(tensor.getShape().begin(), tensor.getShape().end())};
 }
 
 static Role roleFromName(StringRef name) {
@@ -47,7 +50,8 @@ FailureOr<int64_t> variableNumber(func::FuncOp entry, StringAttr name, StringAtt
   if (known != shared.variableNumbers.end()) {
     const runtime::TensorSpec& other = shared.variables[known->second].spec;
     if (!SameLayout(*spec, other)) {
-      return entry.emitError() << "the variable " << spec->ToString() << " is " << other.ToString() << " elsewhere";
+      return entry.emitError() << "the variable " << spec->ToString() << " is " << other.ToString()
+                               << " elsewhere";
     }
   } else {
     known = shared.variableNumbers.try_emplace(name, shared.variables.size()).first;
@@ -61,15 +65,19 @@ FailureOr<int64_t> variableNumber(func::FuncOp entry, StringAttr name, StringAtt
                      .Case("counter", Role::kCounter)
                      .Case("other", Role::kOther)
                      .Default(std::nullopt);
-    if (!value) return entry.emitError() << "variable '" << name.getValue() << "' has the unknown role " << role;
+    if (!value)
+      return entry.emitError() << "variable '" << name.getValue() << "' has the unknown role "
+                               << role;
     shared.variables[known->second].role = *value;
   }
   return known->second;
 }
 
 static void appendScalar(std::string& bytes, const llvm::APInt& value, int64_t size) {
-  uint64_t bits = value.getBitWidth() == 1 ? value.getZExtValue() : value.zextOrTrunc(64).getZExtValue();
-  bytes.append(reinterpret_cast<const char*>(&bits), size);  // little-endian, as every target of ours
+  uint64_t bits =
+      value.getBitWidth() == 1 ? value.getZExtValue() : value.zextOrTrunc(64).getZExtValue();
+  bytes.append(reinterpret_cast<const char*>(&bits),
+               size);  // little-endian, as every target of ours
 }
 
 FailureOr<std::string> constantBytes(arith::ConstantOp constant) {
@@ -97,7 +105,8 @@ FailureOr<std::string> constantBytes(arith::ConstantOp constant) {
     if (good) return bytes;
   } else if (auto resource = dyn_cast<DenseResourceElementsAttr>(constant.getValue())) {
     ArrayRef<char> data = resource.getRawHandle().getBlob() ? resource.getData() : ArrayRef<char>();
-    if (static_cast<int64_t>(data.size()) == byteSize(tensor)) return std::string(data.begin(), data.end());
+    if (static_cast<int64_t>(data.size()) == byteSize(tensor))
+      return std::string(data.begin(), data.end());
   }
   return constant.emitOpError() << "is no constant that a program can hold";
 }

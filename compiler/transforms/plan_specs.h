@@ -12,13 +12,14 @@
 
 namespace weir {
 
-/// Errors, reported at `entry`: a type that is no static tensor of an element type that programs have.
+/// Errors, reported at `entry`: a type that is no static tensor of an element type that programs
+/// have.
 mlir::FailureOr<runtime::TensorSpec> tensorSpec(mlir::func::FuncOp entry, mlir::StringAttr name,
                                                 mlir::Type type);
 
-/// The number of the variable `name` in `shared`, which gets it if it is new. Without a role (null) it is told from the
-/// name: `rng` is a counter, `optimizer.*` the optimizer's, anything else a parameter. Errors, reported at `entry`: two
-/// types for one variable, an unknown role.
+/// The number of the variable `name` in `shared`, which gets it if it is new. Without a role (null)
+/// it is told from the name: `rng` is a counter, `optimizer.*` the optimizer's, anything else a
+/// parameter. Errors, reported at `entry`: two types for one variable, an unknown role.
 mlir::FailureOr<int64_t> variableNumber(mlir::func::FuncOp entry, mlir::StringAttr name,
                                         mlir::StringAttr role, mlir::Type type, PlanShared& shared);
 

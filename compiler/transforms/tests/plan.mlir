@@ -1,0 +1,149 @@
+// RUN: weir-opt %s --weir-plan --split-input-file | FileCheck %s
+// RUN: not weir-opt %p/inputs/plan_invalid.mlir --weir-plan --split-input-file 2>&1 | FileCheck %s --check-prefix=BAD
+
+// BAD: argument 0 is neither an input (weir.input) nor a variable (weir.variable)
+// BAD: 'x' has the type 'tensor<?xf32>', but programs hold static tensors
+// BAD: 'arith.negf' op can't be planned
+// BAD: has no entry point
+
+#id = affine_map<(d0, d1) -> (d0, d1)>
+func.func private @k(%x: tensor<4x8xf32>) -> tensor<4x8xf32> attributes {weir.kernel, weir.row_rank = 2 : i64} {
+  %e = tensor.empty() : tensor<4x8xf32>
+  %y = linalg.generic {indexing_maps = [#id, #id], iterator_types = ["parallel", "parallel"]}
+      ins(%x : tensor<4x8xf32>) outs(%e : tensor<4x8xf32>) {
+  ^bb0(%in: f32, %out: f32):
+    %m = math.exp %in : f32
+    linalg.yield %m : f32
+  } -> tensor<4x8xf32>
+  return %y : tensor<4x8xf32>
+}
+func.func private @k2(%x: tensor<4x8xf32>, %y: tensor<4x8xf32>) -> tensor<4x8xf32>
+    attributes {weir.kernel, weir.row_rank = 2 : i64} {
+  %e = tensor.empty() : tensor<4x8xf32>
+  %z = linalg.generic {indexing_maps = [#id, #id, #id], iterator_types = ["parallel", "parallel"]}
+      ins(%x, %y : tensor<4x8xf32>, tensor<4x8xf32>) outs(%e : tensor<4x8xf32>) {
+  ^bb0(%a: f32, %b: f32, %out: f32):
+    %m = arith.addf %a, %b : f32
+    linalg.yield %m : f32
+  } -> tensor<4x8xf32>
+  return %z : tensor<4x8xf32>
+}
+
+// Calls are inlined; what is dead makes room; the last launch writes to the output.
+// CHECK-LABEL: @chain
+// CHECK-SAME: weir.arena_bytes = 256 : i64, weir.arena_lower_bound = 256 : i64
+// CHECK: weir.launch @k(%{{.*}}) {buffers = ["input 0", "arena + 0"]}
+// CHECK: weir.launch @k(%{{.*}}) {buffers = ["arena + 0", "arena + 128"]}
+// CHECK: weir.launch @k(%{{.*}}) {buffers = ["arena + 128", "arena + 0"]}
+// CHECK: weir.launch @k(%{{.*}}) {buffers = ["arena + 0", "output 0"]}
+func.func @chain(%x: tensor<4x8xf32> {weir.input = "x"}) -> (tensor<4x8xf32> {weir.output = "y"})
+    attributes {weir.entry} {
+  %0 = call @two(%x) : (tensor<4x8xf32>) -> tensor<4x8xf32>
+  %1 = call @two(%0) : (tensor<4x8xf32>) -> tensor<4x8xf32>
+  return %1 : tensor<4x8xf32>
+}
+func.func @two(%x: tensor<4x8xf32>) -> tensor<4x8xf32> {
+  %0 = weir.launch @k(%x) : (tensor<4x8xf32>) -> tensor<4x8xf32>
+  %1 = weir.launch @k(%0) : (tensor<4x8xf32>) -> tensor<4x8xf32>
+  return %1 : tensor<4x8xf32>
+}
+
+// Producers write their part of a concatenation, with its strides; an input is copied there.
+// CHECK-LABEL: @concat
+// CHECK: weir.launch @[[$STRIDED:.*]](%{{.*}}) {buffers = ["input 0", "output 0 + 32"]}
+// CHECK: weir.launch @[[COPY:.*]](%{{.*}}) {buffers = ["input 0", "output 0"]}
+// CHECK-NOT: weir.launch
+// CHECK: return
+func.func @concat(%x: tensor<4x8xf32> {weir.input = "x"}) -> (tensor<4x16xf32> {weir.output = "y"})
+    attributes {weir.entry} {
+  %0 = weir.launch @k(%x) : (tensor<4x8xf32>) -> tensor<4x8xf32>
+  %1 = tensor.concat dim(1) %x, %0 : (tensor<4x8xf32>, tensor<4x8xf32>) -> tensor<4x16xf32>
+  return %1 : tensor<4x16xf32>
+}
+
+// A slice is an offset and strides; joining rows that don't touch takes a copy.
+// CHECK-LABEL: @slice
+// CHECK: weir.launch @[[$SLICED:.*]](%{{.*}}) {buffers = ["input 0 + 32", "output 0"]}
+// CHECK: weir.launch @{{.*}}copy{{.*}}(%{{.*}}) {buffers = ["input 0 + 32", "arena + 0"]}
+// CHECK: weir.launch @{{.*}}copy{{.*}}(%{{.*}}) {buffers = ["arena + 0", "output 1"]}
+func.func @slice(%x: tensor<4x16xf32> {weir.input = "x"})
+    -> (tensor<4x8xf32> {weir.output = "y"}, tensor<32xf32> {weir.output = "z"}) attributes {weir.entry} {
+  %s = tensor.extract_slice %x[0, 8] [4, 8] [1, 1] : tensor<4x16xf32> to tensor<4x8xf32>
+  %0 = weir.launch @k(%s) : (tensor<4x8xf32>) -> tensor<4x8xf32>
+  %c = tensor.collapse_shape %s [[0, 1]] : tensor<4x8xf32> into tensor<32xf32>
+  return %0, %c : tensor<4x8xf32>, tensor<32xf32>
+}
+
+// A variable that nothing reads later is updated in place, and the kernel is told so.
+// CHECK-LABEL: @update
+// CHECK: weir.launch @[[$TIED:.*]](%{{.*}}) {buffers = ["variable 0", "input 0", "variable 0"]}
+// CHECK-NOT: weir.launch
+// CHECK: return
+func.func @update(%p: tensor<4x8xf32> {weir.variable = "p"}, %g: tensor<4x8xf32> {weir.input = "g"})
+    -> (tensor<4x8xf32> {weir.variable = "p"}) attributes {weir.entry} {
+  %0 = weir.launch @k2(%p, %g) : (tensor<4x8xf32>, tensor<4x8xf32>) -> tensor<4x8xf32>
+  return %0 : tensor<4x8xf32>
+}
+
+// The old value is still read after the new one is there: a copy at the end.
+// CHECK-LABEL: @late
+// CHECK: weir.launch @k2(%{{.*}}) {buffers = ["variable 0", "input 0", "arena + 0"]}
+// CHECK: weir.launch @k2(%{{.*}}) {buffers = ["arena + 0", "variable 0", "output 0"]}
+// CHECK: weir.launch @k_copy(%{{.*}}) {buffers = ["arena + 0", "variable 0"]}
+func.func @late(%p: tensor<4x8xf32> {weir.variable = "p"}, %g: tensor<4x8xf32> {weir.input = "g"})
+    -> (tensor<4x8xf32> {weir.variable = "p"}, tensor<4x8xf32> {weir.output = "y"}) attributes {weir.entry} {
+  %0 = weir.launch @k2(%p, %g) : (tensor<4x8xf32>, tensor<4x8xf32>) -> tensor<4x8xf32>
+  %1 = weir.launch @k2(%0, %p) : (tensor<4x8xf32>, tensor<4x8xf32>) -> tensor<4x8xf32>
+  return %0, %1 : tensor<4x8xf32>, tensor<4x8xf32>
+}
+
+// Two variables that change places go through the arena.
+// CHECK-LABEL: @swap
+// CHECK-DAG: weir.launch @k_copy(%{{.*}}) {buffers = ["variable 1", "arena + [[A:.*]]"]}
+// CHECK-DAG: weir.launch @k_copy(%{{.*}}) {buffers = ["variable 0", "arena + [[B:.*]]"]}
+// CHECK: weir.launch @k_copy(%{{.*}}) {buffers = ["arena + {{.*}}", "variable 0"]}
+// CHECK: weir.launch @k_copy(%{{.*}}) {buffers = ["arena + {{.*}}", "variable 1"]}
+func.func @swap(%p: tensor<4x8xf32> {weir.variable = "p"}, %q: tensor<4x8xf32> {weir.variable = "q"})
+    -> (tensor<4x8xf32> {weir.variable = "p"}, tensor<4x8xf32> {weir.variable = "q"}) attributes {weir.entry} {
+  return %q, %p : tensor<4x8xf32>, tensor<4x8xf32>
+}
+
+// CHECK: func.func private @[[$STRIDED]]
+// CHECK-SAME: -> (tensor<4x8xf32> {weir.strides = array<i64: 16, 1>})
+// CHECK: func.func private @[[$SLICED]]
+// CHECK-SAME: tensor<4x8xf32> {weir.strides = array<i64: 16, 1>}) -> tensor<4x8xf32>
+// CHECK: func.func private @[[$TIED]]
+// CHECK-SAME: -> (tensor<4x8xf32> {weir.tied = 0 : i64})
+
+// -----
+
+// A part that is written before the zeros around it waits until they are there: fills move up.
+#id2 = affine_map<(d0, d1) -> (d0, d1)>
+func.func private @zeros() -> tensor<4x16xf32> attributes {weir.kernel, weir.row_rank = 2 : i64} {
+  %c = arith.constant 0.0 : f32
+  %e = tensor.empty() : tensor<4x16xf32>
+  %y = linalg.fill ins(%c : f32) outs(%e : tensor<4x16xf32>) -> tensor<4x16xf32>
+  return %y : tensor<4x16xf32>
+}
+func.func private @k(%x: tensor<4x8xf32>) -> tensor<4x8xf32> attributes {weir.kernel, weir.row_rank = 2 : i64} {
+  %e = tensor.empty() : tensor<4x8xf32>
+  %y = linalg.generic {indexing_maps = [#id2, #id2], iterator_types = ["parallel", "parallel"]}
+      ins(%x : tensor<4x8xf32>) outs(%e : tensor<4x8xf32>) {
+  ^bb0(%in: f32, %out: f32):
+    %m = math.exp %in : f32
+    linalg.yield %m : f32
+  } -> tensor<4x8xf32>
+  return %y : tensor<4x8xf32>
+}
+// CHECK-LABEL: @insert
+// CHECK: weir.launch @zeros() {buffers = ["output 0"]}
+// CHECK: weir.launch @{{.*}}(%{{.*}}) {buffers = ["input 0", "output 0 + 16"]}
+// CHECK-NOT: weir.launch
+// CHECK: return
+func.func @insert(%x: tensor<4x8xf32> {weir.input = "x"}) -> (tensor<4x16xf32> {weir.output = "y"})
+    attributes {weir.entry} {
+  %0 = weir.launch @k(%x) : (tensor<4x8xf32>) -> tensor<4x8xf32>
+  %z = weir.launch @zeros() : () -> tensor<4x16xf32>
+  %1 = tensor.insert_slice %0 into %z[0, 4] [4, 8] [1, 1] : tensor<4x8xf32> into tensor<4x16xf32>
+  return %1 : tensor<4x16xf32>
+}
