@@ -125,6 +125,7 @@ int64_t Program::FindVariable(absl::string_view name) const {
 
 absl::Status ValidateProgram(const Program& program) {
   std::vector<TensorSpec> specs;
+  specs.reserve(program.variables.size());
   for (const Variable& variable : program.variables) specs.push_back(variable.spec);
   if (absl::Status status = CheckSpecs(specs, "variables"); !status.ok()) return status;
   std::set<absl::string_view> names;

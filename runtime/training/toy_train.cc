@@ -22,7 +22,7 @@ int main(int argc, char** argv) {
   auto session = Session::Create(ToyProgram(4, 16, task->spec().vocabulary), *device, {1}).value();
   TrainingOptions options;
   options.directory = argv[2];
-  options.steps = std::atoi(argv[3]);
+  options.steps = std::strtol(argv[3], nullptr, 10);
   options.resume = argc > 4;
   options.eval_every = 50;
   options.checkpoint_seconds = 0.05;

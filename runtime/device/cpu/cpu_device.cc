@@ -121,7 +121,8 @@ absl::StatusOr<std::unique_ptr<DeviceMemory>> CpuDevice::Allocate(int64_t bytes)
   void* mapping =
       ::mmap(nullptr, mapped, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
   if (mapping == MAP_FAILED) return failure();
-  void* data = reinterpret_cast<void*>(RoundUp(reinterpret_cast<intptr_t>(mapping), kHugePage));
+  int64_t address = reinterpret_cast<intptr_t>(mapping);
+  void* data = static_cast<char*>(mapping) + (RoundUp(address, kHugePage) - address);
   // Advice: where it is refused, small pages do.
   ::madvise(data, RoundUp(bytes, kHugePage), MADV_HUGEPAGE);
   return std::make_unique<MappedMemory>(mapping, mapped, data);
@@ -149,7 +150,8 @@ absl::StatusOr<std::unique_ptr<LoadedCode>> CpuDevice::Load(const Program& progr
     }
   }
   if (chosen == nullptr) {
-    std::vector<std::string> offered;
+    std::vector<absl::string_view> offered;
+    offered.reserve(program.code.size());
     for (const CodeObject& code : program.code) offered.push_back(code.isa);
     return absl::NotFoundError(absl::StrCat("the program has code for [",
                                             absl::StrJoin(offered, ", "),
