@@ -183,7 +183,10 @@ absl::Status ReadTasks(const WeirPlugin& plugin, LoadedPlugin& result) {
 absl::Status CheckSharedObject(const std::string& file) {
   absl::StatusOr<std::unique_ptr<MappedFile>> mapped = MappedFile::Open(file);
   if (!mapped.ok()) return mapped.status();
-  const absl::string_view bytes = (*mapped)->bytes();
+  return CheckSharedObjectBytes((*mapped)->bytes(), file);
+}
+
+absl::Status CheckSharedObjectBytes(absl::string_view bytes, const std::string& file) {
   Elf64_Ehdr header;
   if (bytes.size() < SELFMAG || std::memcmp(bytes.data(), ELFMAG, SELFMAG) != 0) {
     return Refuse(file, "is not a shared library (no ELF header)");

@@ -13,6 +13,7 @@
 
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
+#include "absl/strings/string_view.h"
 #include "runtime/plugin/weir_plugin.h"
 
 namespace weir::runtime {
@@ -44,6 +45,8 @@ struct LoadedPlugin {
 
 // Whether `file` is a whole 64-bit ELF shared object for this machine.
 absl::Status CheckSharedObject(const std::string& file);
+// The same for the bytes of a file; `file` is its name in messages.
+absl::Status CheckSharedObjectBytes(absl::string_view bytes, const std::string& file);
 
 // Opens `file` (RTLD_NOW, RTLD_LOCAL; never closed) and asks it what it holds. Errors name the
 // file.
