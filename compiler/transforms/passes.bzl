@@ -1,5 +1,6 @@
 """`weir_pass`: a pass is <name>.td, <name>.cpp and tests/<name>.mlir. `weir_passes` lists a room's passes."""
 
+load("//third_party/mlir:pch.bzl", "mlir_cc_library")
 load("//third_party/mlir:tblgen.bzl", "gentbl", "td_library")
 
 def _camel(name):
@@ -52,11 +53,11 @@ def weir_pass(name, srcs = [], hdrs = [], deps = [], td_deps = []):
         outs = [header],
         cmd = "printf '%%s\\n' %s > $@" % " ".join(["'%s'" % line for line in lines]),
     )
-    native.cc_library(
+    mlir_cc_library(
         name = name,
         srcs = [name + ".cpp"] + srcs,
         hdrs = [header] + hdrs,
-        deps = [":" + name + "_inc", "//compiler/dialect", "@llvm//:mlir"] + deps,
+        deps = [":" + name + "_inc", "//compiler/dialect"] + deps,
     )
 
 def weir_passes(name, passes):
@@ -91,9 +92,9 @@ def weir_passes(name, passes):
             cmd = "printf '%%s\\n' %s > $@" % " ".join(["'%s'" % line for line in lines]),
         )
     native.filegroup(name = name + "_manual", srcs = [p + suffix for p in passes for suffix in [".md", ".td"]])
-    native.cc_library(
+    mlir_cc_library(
         name = name,
         srcs = [name + ".cpp"],
         hdrs = [name + ".h"],
-        deps = [":" + p for p in passes] + ["@llvm//:mlir"],
+        deps = [":" + p for p in passes],
     )
