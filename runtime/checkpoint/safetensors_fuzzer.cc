@@ -1,6 +1,6 @@
 // libFuzzer: no bytes make the reader crash, read out of bounds, or accept a tensor that isn't all
 // there.
-//   bazel run --config=fuzz //runtime/checkpoint:safetensors_fuzzer -- -max_total_time=600
+//   ./bazelw run --config=fuzz //runtime/checkpoint:safetensors_fuzzer -- -max_total_time=600
 #include <cstddef>
 #include <cstdint>
 #include <cstdlib>
