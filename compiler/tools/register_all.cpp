@@ -7,6 +7,7 @@
 
 #include "compiler/conversion/passes.h"
 #include "compiler/dialect/dialect.h"
+#include "compiler/pipelines/pipelines.h"
 #include "compiler/dialect/upstream_vjp.h"
 #include "compiler/transforms/passes.h"
 
@@ -23,6 +24,7 @@ void registerAllDialects(mlir::DialectRegistry& registry) {
 void registerAllPasses() {
   mlir::registerAllPasses();
   registerTransformsPasses();
+  registerPipelines();
   registerConversionPasses();
 }
 

@@ -41,12 +41,28 @@ struct Dispatch : impl::DispatchBase<Dispatch> {
       }
       Block& block = function.getBody().front();
       eraseDead(block, rewriter);
+      generalizeFills(block, rewriter);
       for (auto& group : groupOps(block, limits)) outlineGroup(*group, symbols, rewriter);
       eraseDead(block, rewriter);
     }
   }
 
  private:
+  /// Fills that become kernels of their own are ops like any other.
+  static void generalizeFills(Block& block, RewriterBase& rewriter) {
+    for (auto fill : llvm::to_vector(block.getOps<linalg::FillOp>())) {
+      if (isClonedIntoKernels(fill)) continue;
+      rewriter.setInsertionPoint(fill);
+      Value init = fill.getOutputs()[0], scalar = fill.getInputs()[0];
+      int64_t rank = cast<RankedTensorType>(init.getType()).getRank();
+      SmallVector<utils::IteratorType> iterators(rank, utils::IteratorType::parallel);
+      rewriter.replaceOpWithNewOp<linalg::GenericOp>(
+          fill, fill.getResultTypes(), ValueRange(), ValueRange(init),
+          rewriter.getMultiDimIdentityMap(static_cast<unsigned>(rank)), iterators,
+          [&](OpBuilder& b, Location loc, ValueRange) { linalg::YieldOp::create(b, loc, scalar); });
+    }
+  }
+
   static void eraseDead(Block& block, RewriterBase& rewriter) {
     for (Operation& op : llvm::make_early_inc_range(llvm::reverse(block))) {
       if (isOpTriviallyDead(&op)) rewriter.eraseOp(&op);

@@ -1,0 +1,49 @@
+#include "compiler/pipelines/pipelines.h"
+
+#include "mlir/Dialect/Arith/IR/Arith.h"
+#include "mlir/Dialect/Func/IR/FuncOps.h"
+#include "mlir/Dialect/Linalg/IR/Linalg.h"
+#include "mlir/Dialect/Math/IR/Math.h"
+#include "mlir/Dialect/Tensor/IR/Tensor.h"
+#include "mlir/Pass/PassRegistry.h"
+#include "mlir/Transforms/Passes.h"
+
+#include "compiler/dialect/dialect.h"
+#include "compiler/transforms/decompose_pass.h"
+#include "compiler/transforms/dispatch_pass.h"
+#include "compiler/transforms/fuse_elementwise_pass.h"
+#include "compiler/transforms/merge_kernels_pass.h"
+
+namespace weir {
+
+using namespace mlir;
+
+void addSimplify(OpPassManager& passes) {
+  DecomposeOptions keepGradients;
+  keepGradients.keepDifferentiable = true;
+  passes.addNestedPass<func::FuncOp>(createDecompose(keepGradients));
+}
+
+void addFormKernels(OpPassManager& passes) {
+  OpPassManager& function = passes.nest<func::FuncOp>();
+  function.addPass(createDecompose());
+  function.addPass(createCanonicalizerPass());
+  function.addPass(createCSEPass());
+  function.addPass(createFuseElementwise());
+  function.addPass(createCanonicalizerPass());
+  function.addPass(createCSEPass());
+  // Canonicalization makes new constants of tensors.
+  function.addPass(createDecompose());
+  passes.addPass(createDispatch());
+  passes.addPass(createMergeKernels());
+}
+
+void registerPipelines() {
+  PassPipelineRegistration<>("weir-simplify", "ops that gradients don't know become ones they know",
+                             addSimplify);
+  PassPipelineRegistration<>("weir-form-kernels",
+                             "from functions on static tensors to launches of kernels",
+                             addFormKernels);
+}
+
+}  // namespace weir
