@@ -8,9 +8,9 @@ include "mlir/IR/OpBase.td"
 def ParameterizedOpInterface : OpInterface<"ParameterizedOpInterface"> {
   let cppNamespace = "::weir";
   let description = [{
-    An op with trainable parameters. In a layer it is *unbound*: it has a name and sizes, and no parameters. `expand`
-    asks for its parameters' shapes, makes them arguments of the function and *binds* the op: the parameters become
-    operands. Only bound ops go further down.
+    An op with trainable parameters, or with sizes that are options of a layer. In a layer it is *unbound*: it has a
+    name and sizes, and no parameters. `expand` evaluates the sizes, asks for the parameters' shapes, makes them
+    arguments of the function and *binds* the op: the parameters become operands. Only bound ops go further down.
   }];
   let methods = [
     InterfaceMethod<[{
@@ -21,7 +21,11 @@ def ParameterizedOpInterface : OpInterface<"ParameterizedOpInterface"> {
       (ins "::mlir::TypeRange":$types, "::llvm::ArrayRef<int64_t>":$sizes,
            "::llvm::SmallVectorImpl<::weir::ParameterSpec> &":$specs)>,
     InterfaceMethod<"The op's own segment of its parameters' paths.",
-      "::llvm::StringRef", "getParameterScope", (ins), [{}], [{ return $_op.getName().value_or(""); }]>,
+      "::llvm::StringRef", "getParameterScope", (ins), [{}], [{
+        ::mlir::Operation *op = $_op.getOperation();
+        auto name = op->getAttrOfType<::mlir::StringAttr>("name");
+        return name ? name.getValue() : ::llvm::StringRef();
+      }]>,
     InterfaceMethod<"The map and the operands of the op's sizes.",
       "::mlir::AffineMap", "getSizeMap", (ins), [{}],
       [{ return $_op.getSizes(); }]>,
@@ -29,8 +33,11 @@ def ParameterizedOpInterface : OpInterface<"ParameterizedOpInterface"> {
       [{ return $_op.getSizeOperands(); }]>,
     InterfaceMethod<"Whether the parameters are operands already.", "bool", "isBound", (ins), [{}],
       [{ return !$_op.getParameters().empty(); }]>,
-    InterfaceMethod<"Makes the parameters operands, and drops the sizes.", "void", "bindParameters",
-      (ins "::mlir::ValueRange":$parameters), [{}], [{
+    InterfaceMethod<[{
+        Makes the parameters operands and drops the size operands; an op whose sizes are not those of parameters
+        keeps their values as attributes.
+      }], "void", "bindParameters",
+      (ins "::mlir::ValueRange":$parameters, "::llvm::ArrayRef<int64_t>":$sizes), [{}], [{
         $_op.getParametersMutable().assign(parameters);
         $_op.getSizeOperandsMutable().clear();
         $_op.setSizes(::mlir::AffineMap::get($_op.getContext()));
