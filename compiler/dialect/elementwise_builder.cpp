@@ -3,6 +3,7 @@
 #include "compiler/dialect/elementwise_ops.h"
 #include "llvm/ADT/StringSwitch.h"
 #include "mlir/Dialect/Arith/IR/Arith.h"
+#include "mlir/Dialect/Linalg/IR/Linalg.h"
 #include "mlir/Dialect/Math/IR/Math.h"
 
 namespace weir {
@@ -49,6 +50,30 @@ Value ElementwiseBuilder::selectPositive(Value x, Value positive, Value other) {
   Value test =
       arith::CmpFOp::create(b, loc, arith::CmpFPredicate::OGT, x, constantLike(0, x));
   return arith::SelectOp::create(b, loc, test, positive, other);
+}
+
+Value ElementwiseBuilder::equal(Value x, Value y) {
+  return arith::CmpIOp::create(b, loc, arith::CmpIPredicate::eq, x, y);
+}
+
+Value ElementwiseBuilder::atLeast(Value x, Value y) {
+  if (isa<FloatType>(getElementTypeOrSelf(x.getType())))
+    return arith::CmpFOp::create(b, loc, arith::CmpFPredicate::OGE, x, y);
+  return arith::CmpIOp::create(b, loc, arith::CmpIPredicate::sge, x, y);
+}
+
+Value ElementwiseBuilder::select(Value condition, Value x, Value y) {
+  return arith::SelectOp::create(b, loc, condition, x, y);
+}
+
+Value ElementwiseBuilder::logicalAnd(Value x, Value y) { return arith::AndIOp::create(b, loc, x, y); }
+
+Value ElementwiseBuilder::index(unsigned dim, Type type) {
+  return arith::IndexCastOp::create(b, loc, type, linalg::IndexOp::create(b, loc, dim));
+}
+
+Value ElementwiseBuilder::toFloat(Value integer, Type type) {
+  return arith::SIToFPOp::create(b, loc, type, integer);
 }
 
 Value ElementwiseBuilder::cast(Value x, Type type) {

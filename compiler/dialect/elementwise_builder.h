@@ -42,6 +42,15 @@ class ElementwiseBuilder {
   mlir::Value selectNonNegative(mlir::Value x, mlir::Value positive, mlir::Value negative);
   /// x > 0 ? positive : other.
   mlir::Value selectPositive(mlir::Value x, mlir::Value positive, mlir::Value other);
+  /// x == y of integers, x >= y of integers, x >= y of numbers: an i1.
+  mlir::Value equal(mlir::Value x, mlir::Value y);
+  mlir::Value atLeast(mlir::Value x, mlir::Value y);
+  mlir::Value select(mlir::Value condition, mlir::Value x, mlir::Value y);
+  mlir::Value logicalAnd(mlir::Value x, mlir::Value y);
+  /// In the body of a linalg.generic: the position along a dimension, as an integer of `type`.
+  mlir::Value index(unsigned dim, mlir::Type type);
+  /// A signed integer as a floating-point number.
+  mlir::Value toFloat(mlir::Value integer, mlir::Type type);
   /// Extends or truncates a floating-point scalar to `type`; nothing where it has that type.
   mlir::Value cast(mlir::Value x, mlir::Type type);
 

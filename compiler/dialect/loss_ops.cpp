@@ -1,0 +1,181 @@
+#include "compiler/dialect/loss_ops.h"
+
+#include "compiler/dialect/linalg_builder.h"
+#include "compiler/dialect/op_support.h"
+#include "mlir/IR/Builders.h"
+#include "mlir/IR/ImplicitLocOpBuilder.h"
+#include "mlir/IR/TypeUtilities.h"
+
+namespace weir {
+using namespace mlir;
+
+/// custom<FiveOfOne>: five results of one type.
+static ParseResult parseFiveOfOne(OpAsmParser& parser, Type& a, Type& b, Type& c, Type& d, Type& e) {
+  if (parser.parseType(a)) return failure();
+  b = c = d = e = a;
+  return success();
+}
+
+static void printFiveOfOne(OpAsmPrinter& printer, Operation*, Type a, Type, Type, Type, Type) {
+  printer << a;
+}
+
+}  // namespace weir
+
+#define GET_OP_CLASSES
+#include "compiler/dialect/loss_ops.cpp.inc"
+
+namespace weir {
+
+void registerLossOps(WeirDialect& dialect) {
+  dialect.registerOps<
+#define GET_OP_LIST
+#include "compiler/dialect/loss_ops.cpp.inc"
+      >();
+}
+
+LogicalResult CrossEntropyOp::verify() {
+  ArrayRef<int64_t> logits = shapeOf(getLogits()), targets = shapeOf(getTargets());
+  if (logits.size() != 3 || targets.size() != 2)
+    return emitOpError() << "takes logits of batch, time and vocabulary and targets of batch and time, not "
+                         << getLogits().getType() << " and " << getTargets().getType();
+  if (failed(verifyCompatibleShape(logits.drop_back(), targets)))
+    return emitOpError() << "has targets of type " << getTargets().getType() << " for logits of type "
+                         << getLogits().getType();
+  return success();
+}
+
+LogicalResult CrossEntropyOp::inferReturnTypes(MLIRContext*, std::optional<Location>, Adaptor adaptor,
+                                               SmallVectorImpl<Type>& inferred) {
+  Type element = accumulatorType(getElementTypeOrSelf(adaptor.getLogits().getType()));
+  inferred.append(5, RankedTensorType::get({}, element));
+  return success();
+}
+bool CrossEntropyOp::isCompatibleReturnTypes(TypeRange l, TypeRange r) { return compatible(l, r); }
+
+Cost CrossEntropyOp::cost() {
+  Cost cost = streamingCost(*this, 0);
+  cost.flops = elementCount(getLogits().getType()) * Polynomial(4);
+  return cost;
+}
+
+namespace {
+
+/// What loss and gradient share, over (batch, time, vocabulary).
+struct Terms {
+  Terms(OpBuilder& b, CrossEntropyOp op)
+      : l(b, op.getLoc()),
+        logits(op.getLogits()),
+        targets(op.getTargets()),
+        shape(shapeOf(op.getLogits())),
+        element(accumulatorType(getElementTypeOrSelf(op.getLogits().getType()))),
+        all(l.identity(3)),
+        row(l.map(3, {0, 1})) {
+    peak = l.maximum(shape, {2}, element, logits, all,
+                     [&](ElementwiseBuilder e, ValueRange v) { return e.cast(v[0], element); });
+    sums = l.sum(shape, {2}, element, {logits, peak}, {all, row}, [&](ElementwiseBuilder e, ValueRange v) {
+      return e.exp(e.sub(e.cast(v[0], element), v[1]));
+    });
+    // 1 for a target that counts.
+    Value mask = masked([&](ElementwiseBuilder e, Value one, ValueRange) { return one; }, {});
+    count = total(mask);
+  }
+
+  /// body(one, inputs) for a target that counts, else 0, over (batch, time).
+  Value masked(llvm::function_ref<Value(ElementwiseBuilder, Value, ValueRange)> body, ValueRange inputs) {
+    SmallVector<Value> all{targets};
+    all.append(inputs.begin(), inputs.end());
+    SmallVector<AffineMap> maps(all.size(), l.identity(2));
+    return l.elementwise(shape.drop_back(), element, all, maps, [&](ElementwiseBuilder e, ValueRange v) {
+      Value counts = e.atLeast(v[0], e.integer(0, v[0].getType()));
+      return e.select(counts, body(e, e.constant(1, element), v.drop_front()), e.constant(0, element));
+    });
+  }
+
+  Value total(Value rows) {
+    return l.sum(shape.drop_back(), {0, 1}, element, rows, l.identity(2),
+                 [](ElementwiseBuilder, ValueRange v) { return v[0]; });
+  }
+
+  /// x / max(count, 1), of scalars.
+  Value perTarget(Value x) {
+    return l.elementwise({x, count}, [](ElementwiseBuilder e, ValueRange v) {
+      return e.div(v[0], e.maximum(v[1], e.constantLike(1, v[1])));
+    });
+  }
+
+  LinalgBuilder l;
+  Value logits, targets;
+  ArrayRef<int64_t> shape;
+  Type element;
+  AffineMap all, row;
+  Value peak, sums, count;
+};
+
+}  // namespace
+
+FailureOr<SmallVector<Value>> CrossEntropyOp::decomposeOperation(OpBuilder& b) {
+  if (failed(requireDecomposable(*this))) return failure();
+  Terms t(b, *this);
+  Value picked = t.l.sum(t.shape, {2}, t.element, {t.logits, t.targets}, {t.all, t.row},
+                         [&](ElementwiseBuilder e, ValueRange v) {
+                           Value hit = e.equal(e.index(2, v[1].getType()), v[1]);
+                           return e.select(hit, e.cast(v[0], t.element), e.constant(0, t.element));
+                         });
+  Value losses = t.masked(
+      [](ElementwiseBuilder e, Value, ValueRange v) { return e.add(e.log(v[0]), e.sub(v[1], v[2])); },
+      {t.sums, t.peak, picked});
+  Value right = t.masked(
+      [](ElementwiseBuilder e, Value one, ValueRange v) {
+        return e.select(e.atLeast(v[1], v[0]), one, e.constantLike(0, one));
+      },
+      {t.peak, picked});
+  Value sum = t.total(losses), correct = t.total(right);
+  // A row is right if as many of its targets are right as it has.
+  ArrayRef<int64_t> rows = t.shape.drop_back();
+  Value rowRight = t.l.sum(rows, {1}, t.element, right, t.l.identity(2),
+                           [](ElementwiseBuilder, ValueRange v) { return v[0]; });
+  Value mask = t.masked([](ElementwiseBuilder, Value one, ValueRange) { return one; }, {});
+  Value rowCount = t.l.sum(rows, {1}, t.element, mask, t.l.identity(2),
+                           [](ElementwiseBuilder, ValueRange v) { return v[0]; });
+  Value sequences = t.l.sum(rows.take_front(), {0}, t.element, {rowRight, rowCount},
+                            {t.l.identity(1), t.l.identity(1)}, [](ElementwiseBuilder e, ValueRange v) {
+                              Value one = e.constantLike(1, v[0]), zero = e.constantLike(0, v[0]);
+                              return e.select(e.atLeast(v[0], v[1]), one, zero);
+                            });
+  return SmallVector<Value>{t.perTarget(sum), sum, correct, t.count, sequences};
+}
+
+LogicalResult CrossEntropyOp::buildVjp(OpBuilder& b, ValueRange cotangents,
+                                       SmallVectorImpl<Value>& operandCotangents) {
+  // dlogits = (softmax - one hot) where the target counts, times d(sum) + d(mean) / count.
+  if (failed(requireDecomposable(*this))) return failure();
+  Value scale;
+  Terms t(b, *this);
+  if (cotangents[0]) scale = t.perTarget(cotangents[0]);
+  if (cotangents[1]) {
+    scale = !scale ? cotangents[1]
+                   : t.l.elementwise({scale, cotangents[1]}, [](ElementwiseBuilder e, ValueRange v) {
+                       return e.add(v[0], v[1]);
+                     });
+  }
+  if (!scale) {
+    operandCotangents.append({Value(), Value()});
+    return success();
+  }
+  Type logitType = getElementTypeOrSelf(getLogits().getType());
+  Value gradient = t.l.elementwise(
+      t.shape, logitType, {t.logits, t.targets, t.peak, t.sums, scale},
+      {t.all, t.row, t.row, t.row, t.l.map(3, {})}, [&](ElementwiseBuilder e, ValueRange v) {
+        Value zero = e.constant(0, t.element), one = e.constant(1, t.element);
+        Value probability = e.div(e.exp(e.sub(e.cast(v[0], t.element), v[2])), v[3]);
+        Value hit = e.equal(e.index(2, v[1].getType()), v[1]);
+        Value difference = e.sub(probability, e.select(hit, one, zero));
+        Value counts = e.atLeast(v[1], e.integer(0, v[1].getType()));
+        return e.cast(e.select(counts, e.mul(difference, v[4]), zero), logitType);
+      });
+  operandCotangents.append({gradient, Value()});
+  return success();
+}
+
+}  // namespace weir

@@ -1,0 +1,67 @@
+#include "compiler/dialect/random_ops.h"
+
+#include "compiler/dialect/elementwise_ops.h"
+#include "compiler/dialect/linalg_builder.h"
+#include "compiler/dialect/op_support.h"
+#include "mlir/Dialect/Arith/IR/Arith.h"
+#include "mlir/IR/Builders.h"
+#include "mlir/IR/ImplicitLocOpBuilder.h"
+#include "mlir/IR/TypeUtilities.h"
+
+#define GET_OP_CLASSES
+#include "compiler/dialect/random_ops.cpp.inc"
+
+namespace weir {
+using namespace mlir;
+
+void registerRandomOps(WeirDialect& dialect) {
+  dialect.registerOps<
+#define GET_OP_LIST
+#include "compiler/dialect/random_ops.cpp.inc"
+      >();
+}
+
+LogicalResult DropoutOp::inferReturnTypes(MLIRContext*, std::optional<Location>, Adaptor adaptor,
+                                          SmallVectorImpl<Type>& inferred) {
+  inferred.push_back(adaptor.getX().getType());
+  return success();
+}
+bool DropoutOp::isCompatibleReturnTypes(TypeRange l, TypeRange r) { return compatible(l, r); }
+
+void DropoutOp::bindRandom(Value stream, Value rng) {
+  getStreamMutable().assign(stream);
+  getRngMutable().assign(rng);
+}
+
+Value DropoutOp::deterministicResult() { return getX(); }
+
+FailureOr<SmallVector<Value>> DropoutOp::decomposeOperation(OpBuilder& b) {
+  if (failed(requireDecomposable(*this, getStream() && getRng()))) return failure();
+  LinalgBuilder l(b, getLoc());
+  ArrayRef<int64_t> shape = shapeOf(getX());
+  Type element = getElementTypeOrSelf(getX().getType());
+  Type uniform = accumulatorType(element), i64 = b.getI64Type();
+  auto entry = [&](int64_t position) {
+    return AffineMap::get(shape.size(), 0, b.getAffineConstantExpr(position));
+  };
+  Value y = l.elementwise(
+      shape, element, {getX(), getRng(), getRng()}, {l.identity(shape.size()), entry(0), entry(1)},
+      [&](ElementwiseBuilder e, ValueRange v) {
+        OpBuilder inner = OpBuilder::atBlockEnd(v[0].getParentBlock());
+        Value position = e.integer(0, i64);
+        for (unsigned dim = 0; dim < shape.size(); ++dim) {
+          position = arith::MulIOp::create(inner, getLoc(), position, e.integer(shape[dim], i64));
+          position = arith::AddIOp::create(inner, getLoc(), position, e.index(dim, i64));
+        }
+        Value number = RandomUniformOp::create(inner, getLoc(), uniform, v[1], v[2], getStream(), position);
+        Value rate = e.cast(getRate(), uniform);
+        Value scale = e.div(e.constant(1, uniform), e.sub(e.constant(1, uniform), rate));
+        Value scaled = e.mul(v[0], e.cast(scale, element));
+        return e.select(e.atLeast(number, rate), scaled, e.constant(0, element));
+      });
+  return SmallVector<Value>{y};
+}
+
+Cost DropoutOp::cost() { return streamingCost(*this, 40); }
+
+}  // namespace weir
