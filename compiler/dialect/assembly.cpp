@@ -52,4 +52,30 @@ void printEpsilon(OpAsmPrinter& printer, Operation* op, FloatAttr value) {
   printer << ")";
 }
 
+ParseResult parseEachSame(OpAsmParser& parser, SmallVectorImpl<Type>& inputs,
+                          SmallVectorImpl<Type>& results) {
+  if (parser.parseTypeList(inputs)) return failure();
+  results.assign(inputs.begin(), inputs.end());
+  return success();
+}
+
+void printEachSame(OpAsmPrinter& printer, Operation*, TypeRange inputs, TypeRange) {
+  llvm::interleaveComma(inputs, printer);
+}
+
+ParseResult parseKeywordSizes(OpAsmParser& parser, StringRef keyword,
+                              SmallVectorImpl<OpAsmParser::UnresolvedOperand>& operands,
+                              AffineMapAttr& sizes) {
+  if (succeeded(parser.parseOptionalKeyword(keyword))) return parseSizes(parser, operands, sizes);
+  sizes = AffineMapAttr::get(AffineMap::get(parser.getContext()));
+  return success();
+}
+
+void printKeywordSizes(OpAsmPrinter& printer, Operation* op, StringRef keyword, ValueRange operands,
+                       AffineMapAttr sizes) {
+  if (!sizes || sizes.getValue().getNumResults() == 0) return;
+  printer << " " << keyword << " ";
+  printSizes(printer, op, operands, sizes);
+}
+
 }  // namespace weir

@@ -26,6 +26,19 @@ void printNumber(mlir::OpAsmPrinter& printer, mlir::Operation* op, mlir::FloatAt
 mlir::ParseResult parseEpsilon(mlir::OpAsmParser& parser, mlir::FloatAttr& value);
 void printEpsilon(mlir::OpAsmPrinter& printer, mlir::Operation* op, mlir::FloatAttr value);
 
+/// custom<EachSame>(type($inputs), type($results)): the types of the inputs, which are those of the results.
+mlir::ParseResult parseEachSame(mlir::OpAsmParser& parser, llvm::SmallVectorImpl<mlir::Type>& inputs,
+                                llvm::SmallVectorImpl<mlir::Type>& results);
+void printEachSame(mlir::OpAsmPrinter& printer, mlir::Operation* op, mlir::TypeRange inputs,
+                   mlir::TypeRange results);
+
+/// custom<KeywordSizes>("\"heads\"", $size_operands, $sizes): `heads [%h]`, or nothing.
+mlir::ParseResult parseKeywordSizes(
+    mlir::OpAsmParser& parser, llvm::StringRef keyword,
+    llvm::SmallVectorImpl<mlir::OpAsmParser::UnresolvedOperand>& operands, mlir::AffineMapAttr& sizes);
+void printKeywordSizes(mlir::OpAsmPrinter& printer, mlir::Operation* op, llvm::StringRef keyword,
+                       mlir::ValueRange operands, mlir::AffineMapAttr sizes);
+
 }  // namespace weir
 
 #endif  // WEIR_COMPILER_DIALECT_ASSEMBLY_H_

@@ -37,6 +37,16 @@ Value ElementwiseBuilder::log1p(Value x) { return math::Log1pOp::create(b, loc, 
 Value ElementwiseBuilder::erf(Value x) { return math::ErfOp::create(b, loc, x); }
 Value ElementwiseBuilder::tanh(Value x) { return math::TanhOp::create(b, loc, x); }
 Value ElementwiseBuilder::rsqrt(Value x) { return math::RsqrtOp::create(b, loc, x); }
+Value ElementwiseBuilder::sqrt(Value x) { return math::SqrtOp::create(b, loc, x); }
+Value ElementwiseBuilder::sin(Value x) { return math::SinOp::create(b, loc, x); }
+Value ElementwiseBuilder::cos(Value x) { return math::CosOp::create(b, loc, x); }
+Value ElementwiseBuilder::roundEven(Value x) { return math::RoundEvenOp::create(b, loc, x); }
+Value ElementwiseBuilder::addIntegers(Value x, Value y) {
+  return arith::AddIOp::create(b, loc, x, y);
+}
+Value ElementwiseBuilder::mulIntegers(Value x, Value y) {
+  return arith::MulIOp::create(b, loc, x, y);
+}
 Value ElementwiseBuilder::sigmoid(Value x) { return SigmoidOp::create(b, loc, x); }
 Value ElementwiseBuilder::softplus(Value x) { return SoftplusOp::create(b, loc, x); }
 
@@ -74,6 +84,10 @@ Value ElementwiseBuilder::index(unsigned dim, Type type) {
 
 Value ElementwiseBuilder::toFloat(Value integer, Type type) {
   return arith::SIToFPOp::create(b, loc, type, integer);
+}
+
+Value ElementwiseBuilder::toInteger(Value number, Type type) {
+  return arith::FPToSIOp::create(b, loc, type, number);
 }
 
 Value ElementwiseBuilder::cast(Value x, Type type) {

@@ -36,6 +36,12 @@ class ElementwiseBuilder {
   mlir::Value erf(mlir::Value x);
   mlir::Value tanh(mlir::Value x);
   mlir::Value rsqrt(mlir::Value x);
+  mlir::Value sqrt(mlir::Value x);
+  mlir::Value sin(mlir::Value x);
+  mlir::Value cos(mlir::Value x);
+  mlir::Value roundEven(mlir::Value x);
+  mlir::Value addIntegers(mlir::Value x, mlir::Value y);
+  mlir::Value mulIntegers(mlir::Value x, mlir::Value y);
   mlir::Value sigmoid(mlir::Value x);
   mlir::Value softplus(mlir::Value x);
   /// x >= 0 ? positive : negative.
@@ -51,6 +57,8 @@ class ElementwiseBuilder {
   mlir::Value index(unsigned dim, mlir::Type type);
   /// A signed integer as a floating-point number.
   mlir::Value toFloat(mlir::Value integer, mlir::Type type);
+  /// A whole number in floating point as a signed integer.
+  mlir::Value toInteger(mlir::Value number, mlir::Type type);
   /// Extends or truncates a floating-point scalar to `type`; nothing where it has that type.
   mlir::Value cast(mlir::Value x, mlir::Type type);
 

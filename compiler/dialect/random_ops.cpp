@@ -3,7 +3,6 @@
 #include "compiler/dialect/elementwise_ops.h"
 #include "compiler/dialect/linalg_builder.h"
 #include "compiler/dialect/op_support.h"
-#include "mlir/Dialect/Arith/IR/Arith.h"
 #include "mlir/IR/Builders.h"
 #include "mlir/IR/ImplicitLocOpBuilder.h"
 #include "mlir/IR/TypeUtilities.h"
@@ -50,8 +49,8 @@ FailureOr<SmallVector<Value>> DropoutOp::decomposeOperation(OpBuilder& b) {
         OpBuilder inner = OpBuilder::atBlockEnd(v[0].getParentBlock());
         Value position = e.integer(0, i64);
         for (unsigned dim = 0; dim < shape.size(); ++dim) {
-          position = arith::MulIOp::create(inner, getLoc(), position, e.integer(shape[dim], i64));
-          position = arith::AddIOp::create(inner, getLoc(), position, e.index(dim, i64));
+          position = e.mulIntegers(position, e.integer(shape[dim], i64));
+          position = e.addIntegers(position, e.index(dim, i64));
         }
         Value number = RandomUniformOp::create(inner, getLoc(), uniform, v[1], v[2], getStream(), position);
         Value rate = e.cast(getRate(), uniform);
