@@ -16,6 +16,8 @@ class ElementwiseBuilder {
  public:
   ElementwiseBuilder(mlir::OpBuilder& builder, mlir::Location loc) : b(builder), loc(loc) {}
 
+  mlir::OpBuilder& builder() { return b; }
+
   /// The number `value` in the type of `like` (a splat where that is a tensor or a vector).
   mlir::Value constant(double value, mlir::Type like);
   mlir::Value constantLike(double value, mlir::Value like) {

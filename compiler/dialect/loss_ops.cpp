@@ -141,7 +141,8 @@ FailureOr<SmallVector<Value>> CrossEntropyOp::decomposeOperation(OpBuilder& b) {
   Value sequences = t.l.sum(rows.take_front(), {0}, t.element, {rowRight, rowCount},
                             {t.l.identity(1), t.l.identity(1)}, [](ElementwiseBuilder e, ValueRange v) {
                               Value one = e.constantLike(1, v[0]), zero = e.constantLike(0, v[0]);
-                              return e.select(e.atLeast(v[0], v[1]), one, zero);
+                              Value counted = e.logicalAnd(e.atLeast(v[1], one), e.atLeast(v[0], v[1]));
+                              return e.select(counted, one, zero);
                             });
   return SmallVector<Value>{t.perTarget(sum), sum, correct, t.count, sequences};
 }

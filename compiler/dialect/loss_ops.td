@@ -23,7 +23,7 @@ def Weir_CrossEntropyOp : Weir_Op<"cross_entropy", [
     - `sum`: the sum instead;
     - `correct`: the number of targets whose logit is the largest;
     - `count`: the number of targets;
-    - `sequences`: the number of rows of the batch in which no target was missed.
+    - `sequences`: the number of rows of the batch that have targets and in which none was missed.
 
     The probabilities are never stored.
 

@@ -46,13 +46,12 @@ FailureOr<SmallVector<Value>> DropoutOp::decomposeOperation(OpBuilder& b) {
   Value y = l.elementwise(
       shape, element, {getX(), getRng(), getRng()}, {l.identity(shape.size()), entry(0), entry(1)},
       [&](ElementwiseBuilder e, ValueRange v) {
-        OpBuilder inner = OpBuilder::atBlockEnd(v[0].getParentBlock());
         Value position = e.integer(0, i64);
         for (unsigned dim = 0; dim < shape.size(); ++dim) {
           position = e.mulIntegers(position, e.integer(shape[dim], i64));
           position = e.addIntegers(position, e.index(dim, i64));
         }
-        Value number = RandomUniformOp::create(inner, getLoc(), uniform, v[1], v[2], getStream(), position);
+        Value number = RandomUniformOp::create(e.builder(), getLoc(), uniform, v[1], v[2], getStream(), position);
         Value rate = e.cast(getRate(), uniform);
         Value scale = e.div(e.constant(1, uniform), e.sub(e.constant(1, uniform), rate));
         Value scaled = e.mul(v[0], e.cast(scale, element));

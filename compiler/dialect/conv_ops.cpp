@@ -1,0 +1,234 @@
+// Causal convolution. x with its state in front, of batch x (k - 1 + time) x d, is what every tap reads.
+
+#include "compiler/dialect/conv_ops.h"
+
+#include "compiler/dialect/linalg_builder.h"
+#include "compiler/dialect/op_support.h"
+#include "mlir/IR/Builders.h"
+#include "mlir/IR/ImplicitLocOpBuilder.h"
+#include "mlir/IR/TypeUtilities.h"
+
+#define GET_OP_CLASSES
+#include "compiler/dialect/conv_ops.cpp.inc"
+
+namespace weir {
+using namespace mlir;
+
+void registerConvOps(WeirDialect& dialect) {
+  dialect.registerOps<
+#define GET_OP_LIST
+#include "compiler/dialect/conv_ops.cpp.inc"
+      >();
+}
+
+LogicalResult CausalConvOp::verify() {
+  auto type = cast<RankedTensorType>(getX().getType());
+  if (type.getRank() != 3) return emitOpError() << "takes a tensor of batch, time and features, not " << type;
+  if (static_cast<int64_t>(getKernel()) < 1) return emitOpError() << "has a kernel of " << static_cast<int64_t>(getKernel()) << " taps";
+  if (getParameters().empty() && !getName()) return emitOpError() << "needs a name, or its parameters";
+  if (!getParameters().empty() && getParameters().size() != 2)
+    return emitOpError() << "takes two parameters, weight and bias";
+  return verifySizes(*this, getSizeOperands(), getSizes(), 0);
+}
+
+LogicalResult CausalConvOp::inferReturnTypes(MLIRContext*, std::optional<Location>, Adaptor adaptor,
+                                             SmallVectorImpl<Type>& inferred) {
+  auto type = cast<RankedTensorType>(adaptor.getX().getType());
+  inferred.push_back(type);
+  SmallVector<int64_t> state(type.getShape());
+  if (state.size() > 1) state[1] = static_cast<int64_t>(adaptor.getKernel()) - 1;
+  inferred.push_back(RankedTensorType::get(state, type.getElementType()));
+  return success();
+}
+bool CausalConvOp::isCompatibleReturnTypes(TypeRange l, TypeRange r) { return compatible(l, r); }
+
+LogicalResult CausalConvOp::parameterSpecs(TypeRange types, ArrayRef<int64_t>,
+                                           SmallVectorImpl<ParameterSpec>& specs) {
+  int64_t features = featuresOf(types[0]), taps = getKernel();
+  if (failed(requireStatic(*this, features, "number of features"))) return failure();
+  specs.push_back({"weight", {features, taps}, linearInit(taps), ""});
+  specs.push_back({"bias", {features}, linearInit(taps), ""});
+  return success();
+}
+
+void CausalConvOp::bindSegments(Value segments) { getSegmentsMutable().assign(segments); }
+void CausalConvOp::bindStart(Value) {}
+
+Cost CausalConvOp::cost() {
+  Cost cost = streamingCost(*this, 2.0 * getKernel());
+  cost.stateBytes = byteCount(getLast().getType());
+  return cost;
+}
+
+namespace {
+
+/// What value and gradient share.
+struct Conv {
+  Conv(OpBuilder& b, CausalConvOp op)
+      : b(b),
+        l(b, op.getLoc()),
+        op(op),
+        shape(shapeOf(op.getX())),
+        past(static_cast<int64_t>(op.getKernel()) - 1),
+        taps(op.getKernel()),
+        element(getElementTypeOrSelf(op.getX().getType())),
+        wide(accumulatorType(element)) {}
+
+  /// x with its past in front.
+  Value extended() {
+    if (past == 0) return op.getX();
+    Value before = op.getInitial() ? Value(op.getInitial()) : zeros(past);
+    return l.concat(1, {before, op.getX()});
+  }
+
+  Value zeros(int64_t steps) { return l.filled(0, {shape[0], steps, shape[2]}, element); }
+
+  /// Segment ids over the extended time; the past is of the first token's segment. Null without segments.
+  Value extendedSegments() {
+    Value segments = op.getSegments();
+    if (!segments || past == 0) return segments;
+    Value first = l.sliceDim(segments, 1, 0, 1);
+    Value copies = l.elementwise({shape[0], past}, b.getI32Type(), first,
+                                 AffineMap::get(2, 0, {b.getAffineDimExpr(0), b.getAffineConstantExpr(0)}, b.getContext()),
+                                 [](ElementwiseBuilder, ValueRange v) { return v[0]; });
+    return l.concat(1, {copies, segments});
+  }
+
+  /// The map (batch, time, feature) -> (batch, time + shift, feature), or without feature.
+  AffineMap shifted(int64_t shift, bool feature) {
+    SmallVector<AffineExpr> results{b.getAffineDimExpr(0), b.getAffineDimExpr(1) + shift};
+    if (feature) results.push_back(b.getAffineDimExpr(2));
+    return AffineMap::get(3, 0, results, b.getContext());
+  }
+  /// The map to the weight of one tap.
+  AffineMap tap(int64_t j) {
+    return AffineMap::get(3, 0, {b.getAffineDimExpr(2), b.getAffineConstantExpr(j)}, b.getContext());
+  }
+
+  /// sum over taps j of weight[:, j] * source[t + shift(j)], where both ends are of one segment: `segments` is read at
+  /// t + shift(j) and at t + center. `extra` (may be null) is added: a bias per feature, or a tensor.
+  Value weighted(int64_t time, Value source, llvm::function_ref<int64_t(int64_t)> shift, Value segments,
+                 int64_t center, Value bias) {
+    SmallVector<Value> inputs;
+    SmallVector<AffineMap> maps;
+    Value weight = op.getParameters()[0];
+    for (int64_t j = 0; j < taps; ++j) {
+      inputs.append({source, weight});
+      maps.append({shifted(shift(j), true), tap(j)});
+      if (segments) {
+        inputs.push_back(segments);
+        maps.push_back(shifted(shift(j), false));
+      }
+    }
+    if (segments) {
+      inputs.push_back(segments);
+      maps.push_back(shifted(center, false));
+    }
+    if (bias) {
+      inputs.push_back(bias);
+      maps.push_back(l.map(3, {2}));
+    }
+    unsigned stride = segments ? 3 : 2;
+    return l.elementwise({shape[0], time, shape[2]}, element, inputs, maps, [&](ElementwiseBuilder e, ValueRange v) {
+      Value sum = bias ? e.cast(v.back(), wide) : e.constant(0, wide);
+      for (int64_t j = 0; j < taps; ++j) {
+        Value term = e.mul(e.cast(v[stride * j], wide), e.cast(v[stride * j + 1], wide));
+        if (segments) {
+          Value same = e.equal(v[stride * j + 2], v[stride * taps]);
+          term = e.select(same, term, e.constant(0, wide));
+        }
+        sum = e.add(sum, term);
+      }
+      return e.cast(sum, element);
+    });
+  }
+
+  OpBuilder& b;
+  LinalgBuilder l;
+  CausalConvOp op;
+  ArrayRef<int64_t> shape;
+  int64_t past, taps;
+  Type element, wide;
+};
+
+}  // namespace
+
+FailureOr<SmallVector<Value>> CausalConvOp::decomposeOperation(OpBuilder& b) {
+  if (failed(requireDecomposable(*this, !getParameters().empty()))) return failure();
+  Conv c(b, *this);
+  Value source = c.extended();
+  Value y = c.weighted(c.shape[1], source, [](int64_t j) { return j; }, c.extendedSegments(), c.past,
+                       getParameters()[1]);
+  Value last = c.past == 0 ? c.zeros(0) : c.l.sliceDim(source, 1, c.shape[1], c.past);
+  return SmallVector<Value>{y, last};
+}
+
+LogicalResult CausalConvOp::buildVjp(OpBuilder& b, ValueRange cotangents,
+                                     SmallVectorImpl<Value>& operandCotangents) {
+  if (failed(requireDecomposable(*this, !getParameters().empty()))) return failure();
+  Conv c(b, *this);
+  Value dy = cotangents[0], dlast = cotangents[1];
+  int64_t time = c.shape[1];
+  SmallVector<Value> gradients(getNumOperands());
+  auto set = [&](Value operand, Value gradient) {
+    for (OpOperand& use : getOperation()->getOpOperands())
+      if (use.get() == operand && !gradients[use.getOperandNumber()]) {
+        gradients[use.getOperandNumber()] = gradient;
+        return;
+      }
+  };
+  // The cotangent of x with its past in front: position s reads dy at the times t = s - j it was a tap of.
+  Value source;
+  if (dy) {
+    Value padded = c.past == 0 ? dy : c.l.concat(1, {c.zeros(c.past), dy, c.zeros(c.past)});
+    Value segments = c.extendedSegments();
+    if (segments && c.past > 0) {
+      // Index s + past - j of the padded time is t + past, where the extended ids have the id of t.
+      Value tail = c.l.sliceDim(segments, 1, time, c.past);
+      segments = c.l.concat(1, {segments, tail});
+    }
+    source = c.weighted(time + c.past, padded, [&](int64_t j) { return c.past - j; }, segments, 0, Value());
+  }
+  if (dlast && c.past > 0) {
+    Value late = c.l.concat(1, {c.zeros(time), dlast});
+    source = !source ? late
+                     : c.l.elementwise({source, late},
+                                       [](ElementwiseBuilder e, ValueRange v) { return e.add(v[0], v[1]); });
+  }
+  if (source) {
+    gradients[0] = c.l.sliceDim(source, 1, c.past, time);
+    if (getInitial() && c.past > 0) set(getInitial(), c.l.sliceDim(source, 1, 0, c.past));
+  }
+  if (dy) {
+    // Over (feature, tap, batch, time).
+    AffineExpr d, j, n, t;
+    bindDims(b.getContext(), d, j, n, t);
+    auto map = [&](ArrayRef<AffineExpr> results) { return AffineMap::get(4, 0, results, b.getContext()); };
+    SmallVector<Value> inputs{dy, c.extended()};
+    SmallVector<AffineMap> maps{map({n, t, d}), map({n, t + j, d})};
+    if (Value segments = c.extendedSegments()) {
+      inputs.append({segments, segments});
+      maps.append({map({n, t + j}), map({n, t + c.past})});
+    }
+    Value dweight = c.l.sum({c.shape[2], c.taps, c.shape[0], time}, {2, 3}, c.wide, inputs, maps,
+                            [&](ElementwiseBuilder e, ValueRange v) {
+                              Value term = e.mul(e.cast(v[0], c.wide), e.cast(v[1], c.wide));
+                              if (v.size() == 2) return term;
+                              return e.select(e.equal(v[2], v[3]), term, e.constant(0, c.wide));
+                            });
+    Value dbias = c.l.sum(c.shape, {0, 1}, c.wide, dy, c.l.identity(3),
+                          [&](ElementwiseBuilder e, ValueRange v) { return e.cast(v[0], c.wide); });
+    auto like = [&](Value gradient, Value parameter) {
+      Type type = getElementTypeOrSelf(parameter.getType());
+      if (type == c.wide) return gradient;
+      return c.l.elementwise(shapeOf(gradient), type, gradient, c.l.identity(shapeOf(gradient).size()),
+                             [&](ElementwiseBuilder e, ValueRange v) { return e.cast(v[0], type); });
+    };
+    set(getParameters()[0], like(dweight, getParameters()[0]));
+    set(getParameters()[1], like(dbias, getParameters()[1]));
+  }
+  llvm::append_range(operandCotangents, gradients);
+  return success();
+}
+
+}  // namespace weir

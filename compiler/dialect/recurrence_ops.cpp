@@ -1,0 +1,192 @@
+// weir.recurrence: assembly, types, verifier. Its gradient is in recurrence_vjp.cpp.
+
+#include "compiler/dialect/recurrence_ops.h"
+
+#include "compiler/dialect/op_support.h"
+#include "compiler/dialect/region_ops.h"
+#include "mlir/IR/Builders.h"
+#include "mlir/IR/ImplicitLocOpBuilder.h"
+#include "mlir/IR/TypeUtilities.h"
+
+#define GET_OP_CLASSES
+#include "compiler/dialect/recurrence_ops.cpp.inc"
+
+namespace weir {
+using namespace mlir;
+
+void registerRecurrenceOps(WeirDialect& dialect) {
+  dialect.registerOps<
+#define GET_OP_LIST
+#include "compiler/dialect/recurrence_ops.cpp.inc"
+      >();
+}
+
+namespace {
+
+/// A sequence's type at one time, and back.
+RankedTensorType atOneTime(Type type) {
+  auto tensor = cast<RankedTensorType>(type);
+  SmallVector<int64_t> shape(tensor.getShape());
+  if (shape.size() > 1) shape.erase(shape.begin() + 1);
+  return RankedTensorType::get(shape, tensor.getElementType());
+}
+
+RankedTensorType overTime(Type type, int64_t time) {
+  auto tensor = cast<RankedTensorType>(type);
+  SmallVector<int64_t> shape(tensor.getShape());
+  shape.insert(shape.begin() + std::min<size_t>(1, shape.size()), time);
+  return RankedTensorType::get(shape, tensor.getElementType());
+}
+
+/// `keyword (%inside = %outside : type, ...)`.
+ParseResult parseBindings(OpAsmParser& parser, SmallVectorImpl<OpAsmParser::Argument>& inside,
+                          SmallVectorImpl<OpAsmParser::UnresolvedOperand>& outside,
+                          SmallVectorImpl<Type>& types) {
+  return parser.parseCommaSeparatedList(OpAsmParser::Delimiter::Paren, [&]() -> ParseResult {
+    return failure(parser.parseArgument(inside.emplace_back()) || parser.parseEqual() ||
+                   parser.parseOperand(outside.emplace_back()) || parser.parseColonType(types.emplace_back()));
+  });
+}
+
+void printBindings(OpAsmPrinter& printer, ArrayRef<BlockArgument> inside, ValueRange outside) {
+  printer << "(";
+  llvm::interleaveComma(llvm::zip(inside, outside), printer, [&](auto pair) {
+    auto [argument, value] = pair;
+    printer << argument << " = " << value << " : " << value.getType();
+  });
+  printer << ")";
+}
+
+}  // namespace
+
+ParseResult RecurrenceOp::parse(OpAsmParser& parser, OperationState& result) {
+  SmallVector<OpAsmParser::Argument> inputArgs, stateArgs, capturedArgs;
+  SmallVector<OpAsmParser::UnresolvedOperand> inputs, states, captured;
+  SmallVector<Type> inputTypes, stateTypes, capturedTypes;
+  llvm::SMLoc loc = parser.getCurrentLocation();
+  if (parseBindings(parser, inputArgs, inputs, inputTypes) || parser.parseKeyword("from") ||
+      parseBindings(parser, stateArgs, states, stateTypes))
+    return failure();
+  if (succeeded(parser.parseOptionalKeyword("using")) &&
+      parseBindings(parser, capturedArgs, captured, capturedTypes))
+    return failure();
+  SmallVector<OpAsmParser::UnresolvedOperand> segments;
+  SmallVector<Type> segmentTypes;
+  if (succeeded(parser.parseOptionalKeyword("segments")))
+    if (parser.parseLParen() || parser.parseOperand(segments.emplace_back()) ||
+        parser.parseColonType(segmentTypes.emplace_back()) || parser.parseRParen())
+      return failure();
+  if (succeeded(parser.parseOptionalKeyword("reverse")))
+    result.getOrAddProperties<Properties>().reverse = parser.getBuilder().getUnitAttr();
+  for (Type type : inputTypes)
+    if (!isa<RankedTensorType>(type))
+      return parser.emitError(loc) << "an input of weir.recurrence must be a ranked tensor, not " << type;
+  SmallVector<OpAsmParser::Argument> arguments;
+  for (auto [argument, type] : llvm::zip(inputArgs, inputTypes)) {
+    argument.type = atOneTime(type);
+    arguments.push_back(argument);
+  }
+  for (auto [argument, type] : llvm::zip(stateArgs, stateTypes)) {
+    argument.type = type;
+    arguments.push_back(argument);
+  }
+  for (auto [argument, type] : llvm::zip(capturedArgs, capturedTypes)) {
+    argument.type = type;
+    arguments.push_back(argument);
+  }
+  SmallVector<Type> resultTypes;
+  Region* region = result.addRegion();
+  if (parser.parseRegion(*region, arguments) || parser.parseOptionalAttrDict(result.attributes) ||
+      parser.parseArrow() || parser.parseTypeList(resultTypes))
+    return failure();
+  result.addTypes(resultTypes);
+  result.getOrAddProperties<Properties>().operandSegmentSizes = {
+      static_cast<int32_t>(inputs.size()), static_cast<int32_t>(states.size()),
+      static_cast<int32_t>(captured.size()), static_cast<int32_t>(segments.size())};
+  return failure(parser.resolveOperands(inputs, inputTypes, loc, result.operands) ||
+                 parser.resolveOperands(states, stateTypes, loc, result.operands) ||
+                 parser.resolveOperands(captured, capturedTypes, loc, result.operands) ||
+                 parser.resolveOperands(segments, segmentTypes, loc, result.operands));
+}
+
+void RecurrenceOp::print(OpAsmPrinter& printer) {
+  printer << " ";
+  printBindings(printer, getInputArguments(), getInputs());
+  printer << " from ";
+  printBindings(printer, getStateArguments(), getInitial());
+  if (!getCaptured().empty()) {
+    printer << " using ";
+    printBindings(printer, getCapturedArguments(), getCaptured());
+  }
+  if (getSegments()) printer << " segments(" << getSegments() << " : " << getSegments().getType() << ")";
+  if (getReverse()) printer << " reverse";
+  printer << " ";
+  printer.printRegion(getStep(), /*printEntryBlockArgs=*/false);
+  printer.printOptionalAttrDict((*this)->getAttrs(), {"operandSegmentSizes", "reverse"});
+  printer << " -> ";
+  llvm::interleaveComma(getResultTypes(), printer);
+}
+
+SmallVector<Type> RecurrenceOp::regionArgumentTypes(unsigned, TypeRange operandTypes) {
+  SmallVector<Type> types;
+  unsigned inputs = getInputs().size(), rest = getInitial().size() + getCaptured().size();
+  for (Type type : operandTypes.take_front(inputs)) types.push_back(atOneTime(type));
+  llvm::append_range(types, operandTypes.slice(inputs, rest));
+  return types;
+}
+
+LogicalResult RecurrenceOp::inferReturnTypes(MLIRContext*, std::optional<Location> location, Adaptor adaptor,
+                                             SmallVectorImpl<Type>& inferred) {
+  if (adaptor.getInputs().empty()) return emitOptionalError(location, "weir.recurrence needs an input");
+  auto first = cast<RankedTensorType>(adaptor.getInputs()[0].getType());
+  if (first.getRank() < 2)
+    return emitOptionalError(location, "an input of weir.recurrence has batch and time, but is ", first);
+  if (adaptor.getStep().empty() || !adaptor.getStep().front().mightHaveTerminator())
+    return emitOptionalError(location, "weir.recurrence needs a step that ends with weir.yield");
+  OperandRange yields = adaptor.getStep().front().getTerminator()->getOperands();
+  size_t states = adaptor.getInitial().size();
+  if (yields.size() < states)
+    return emitOptionalError(location, "yields ", yields.size(), " values for ", states, " states");
+  for (Value output : yields.drop_back(states)) {
+    if (!isa<RankedTensorType>(output.getType()))
+      return emitOptionalError(location, "yields ", output.getType(), ", which is no tensor");
+    inferred.push_back(overTime(output.getType(), first.getDimSize(1)));
+  }
+  llvm::append_range(inferred, adaptor.getInitial().getTypes());
+  return success();
+}
+bool RecurrenceOp::isCompatibleReturnTypes(TypeRange l, TypeRange r) { return compatible(l, r); }
+
+LogicalResult RecurrenceOp::verify() {
+  Block& block = getStep().front();
+  auto yield = dyn_cast<YieldOp>(block.getTerminator());
+  if (!yield) return emitOpError() << "needs a step that ends with weir.yield";
+  SmallVector<Type> expected = regionArgumentTypes(0, getOperandTypes());
+  if (block.getNumArguments() != expected.size() || !compatible(expected, block.getArgumentTypes()))
+    return emitOpError() << "has a step of arguments (" << block.getArgumentTypes() << "), not (" << expected << ")";
+  int64_t time = cast<RankedTensorType>(getInputs()[0].getType()).getDimSize(1);
+  for (Type type : getInputs().getTypes()) {
+    auto tensor = cast<RankedTensorType>(type);
+    if (tensor.getRank() < 2) return emitOpError() << "takes inputs of batch and time, not " << type;
+    if (!ShapedType::isDynamic(time) && !ShapedType::isDynamic(tensor.getDimSize(1)) && tensor.getDimSize(1) != time)
+      return emitOpError() << "has inputs of different lengths, " << time << " and " << tensor.getDimSize(1);
+  }
+  TypeRange newStates = yield.getValues().getTypes().take_back(getInitial().size());
+  if (!compatible(newStates, getInitial().getTypes()))
+    return yield.emitOpError() << "must yield states of types " << getInitial().getTypes() << ", not " << newStates;
+  return success();
+}
+
+void RecurrenceOp::bindSegments(Value segments) { getSegmentsMutable().assign(segments); }
+void RecurrenceOp::bindStart(Value) {}
+bool RecurrenceOp::isCausal() { return !getReverse(); }
+
+Cost RecurrenceOp::cost() {
+  Cost cost = streamingCost(*this, 0);
+  // A step's cost, once a token: the ops in the region know their own.
+  getStep().walk([&](CostOpInterface op) { cost.flops += op.cost().flops * Polynomial::length(); });
+  for (Type type : getInitial().getTypes()) cost.stateBytes += byteCount(type);
+  return cost;
+}
+
+}  // namespace weir
