@@ -8,7 +8,8 @@
 namespace weir {
 
 /// custom<SameOrOther>(type($x), type($result)): `T` where both types are equal, else `T -> U`.
-mlir::ParseResult parseSameOrOther(mlir::OpAsmParser& parser, mlir::Type& first, mlir::Type& result);
+mlir::ParseResult parseSameOrOther(mlir::OpAsmParser& parser, mlir::Type& first,
+                                   mlir::Type& result);
 void printSameOrOther(mlir::OpAsmPrinter& printer, mlir::Operation* op, mlir::Type first,
                       mlir::Type result);
 
@@ -22,12 +23,15 @@ void printAllSame(mlir::OpAsmPrinter& printer, mlir::Operation* op, mlir::Type a
 mlir::ParseResult parseNumber(mlir::OpAsmParser& parser, mlir::FloatAttr& value);
 void printNumber(mlir::OpAsmPrinter& printer, mlir::Operation* op, mlir::FloatAttr value);
 
-/// custom<Epsilon>($eps): `eps(1.0e-5)`, or nothing for the default, which the op gives when it is built.
+/// custom<Epsilon>($eps): `eps(1.0e-5)`, or nothing for the default, which the op gives when it is
+/// built.
 mlir::ParseResult parseEpsilon(mlir::OpAsmParser& parser, mlir::FloatAttr& value);
 void printEpsilon(mlir::OpAsmPrinter& printer, mlir::Operation* op, mlir::FloatAttr value);
 
-/// custom<EachSame>(type($inputs), type($results)): the types of the inputs, which are those of the results.
-mlir::ParseResult parseEachSame(mlir::OpAsmParser& parser, llvm::SmallVectorImpl<mlir::Type>& inputs,
+/// custom<EachSame>(type($inputs), type($results)): the types of the inputs, which are those of the
+/// results.
+mlir::ParseResult parseEachSame(mlir::OpAsmParser& parser,
+                                llvm::SmallVectorImpl<mlir::Type>& inputs,
                                 llvm::SmallVectorImpl<mlir::Type>& results);
 void printEachSame(mlir::OpAsmPrinter& printer, mlir::Operation* op, mlir::TypeRange inputs,
                    mlir::TypeRange results);
@@ -35,7 +39,8 @@ void printEachSame(mlir::OpAsmPrinter& printer, mlir::Operation* op, mlir::TypeR
 /// custom<KeywordSizes>("\"heads\"", $size_operands, $sizes): `heads [%h]`, or nothing.
 mlir::ParseResult parseKeywordSizes(
     mlir::OpAsmParser& parser, llvm::StringRef keyword,
-    llvm::SmallVectorImpl<mlir::OpAsmParser::UnresolvedOperand>& operands, mlir::AffineMapAttr& sizes);
+    llvm::SmallVectorImpl<mlir::OpAsmParser::UnresolvedOperand>& operands,
+    mlir::AffineMapAttr& sizes);
 void printKeywordSizes(mlir::OpAsmPrinter& printer, mlir::Operation* op, llvm::StringRef keyword,
                        mlir::ValueRange operands, mlir::AffineMapAttr sizes);
 

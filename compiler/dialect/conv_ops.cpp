@@ -1,4 +1,5 @@
-// Causal convolution. x with its state in front, of batch x (k - 1 + time) x d, is what every tap reads.
+// Causal convolution. x with its state in front, of batch x (k - 1 + time) x d, is what every tap
+// reads.
 
 #include "compiler/dialect/conv_ops.h"
 
@@ -23,9 +24,12 @@ void registerConvOps(WeirDialect& dialect) {
 
 LogicalResult CausalConvOp::verify() {
   auto type = cast<RankedTensorType>(getX().getType());
-  if (type.getRank() != 3) return emitOpError() << "takes a tensor of batch, time and features, not " << type;
-  if (static_cast<int64_t>(getKernel()) < 1) return emitOpError() << "has a kernel of " << static_cast<int64_t>(getKernel()) << " taps";
-  if (getParameters().empty() && !getName()) return emitOpError() << "needs a name, or its parameters";
+  if (type.getRank() != 3)
+    return emitOpError() << "takes a tensor of batch, time and features, not " << type;
+  if (static_cast<int64_t>(getKernel()) < 1)
+    return emitOpError() << "has a kernel of " << static_cast<int64_t>(getKernel()) << " taps";
+  if (getParameters().empty() && !getName())
+    return emitOpError() << "needs a name, or its parameters";
   if (!getParameters().empty() && getParameters().size() != 2)
     return emitOpError() << "takes two parameters, weight and bias";
   return verifySizes(*this, getSizeOperands(), getSizes(), 0);
@@ -83,14 +87,16 @@ struct Conv {
 
   Value zeros(int64_t steps) { return l.filled(0, {shape[0], steps, shape[2]}, element); }
 
-  /// Segment ids over the extended time; the past is of the first token's segment. Null without segments.
+  /// Segment ids over the extended time; the past is of the first token's segment. Null without
+  /// segments.
   Value extendedSegments() {
     Value segments = op.getSegments();
     if (!segments || past == 0) return segments;
     Value first = l.sliceDim(segments, 1, 0, 1);
-    Value copies = l.elementwise({shape[0], past}, b.getI32Type(), first,
-                                 AffineMap::get(2, 0, {b.getAffineDimExpr(0), b.getAffineConstantExpr(0)}, b.getContext()),
-                                 [](ElementwiseBuilder, ValueRange v) { return v[0]; });
+    Value copies = l.elementwise(
+        {shape[0], past}, b.getI32Type(), first,
+        AffineMap::get(2, 0, {b.getAffineDimExpr(0), b.getAffineConstantExpr(0)}, b.getContext()),
+        [](ElementwiseBuilder, ValueRange v) { return v[0]; });
     return l.concat(1, {copies, segments});
   }
 
@@ -102,13 +108,15 @@ struct Conv {
   }
   /// The map to the weight of one tap.
   AffineMap tap(int64_t j) {
-    return AffineMap::get(3, 0, {b.getAffineDimExpr(2), b.getAffineConstantExpr(j)}, b.getContext());
+    return AffineMap::get(3, 0, {b.getAffineDimExpr(2), b.getAffineConstantExpr(j)},
+                          b.getContext());
   }
 
-  /// sum over taps j of weight[:, j] * source[t + shift(j)], where both ends are of one segment: `segments` is read at
-  /// t + shift(j) and at t + center. `extra` (may be null) is added: a bias per feature, or a tensor.
-  Value weighted(int64_t time, Value source, llvm::function_ref<int64_t(int64_t)> shift, Value segments,
-                 int64_t center, Value bias) {
+  /// sum over taps j of weight[:, j] * source[t + shift(j)], where both ends are of one segment:
+  /// `segments` is read at t + shift(j) and at t + center. `extra` (may be null) is added: a bias
+  /// per feature, or a tensor.
+  Value weighted(int64_t time, Value source, llvm::function_ref<int64_t(int64_t)> shift,
+                 Value segments, int64_t center, Value bias) {
     SmallVector<Value> inputs;
     SmallVector<AffineMap> maps;
     Value weight = op.getParameters()[0];
@@ -129,18 +137,19 @@ struct Conv {
       maps.push_back(l.map(3, {2}));
     }
     unsigned stride = segments ? 3 : 2;
-    return l.elementwise({shape[0], time, shape[2]}, element, inputs, maps, [&](ElementwiseBuilder e, ValueRange v) {
-      Value sum = bias ? e.cast(v.back(), wide) : e.constant(0, wide);
-      for (int64_t j = 0; j < taps; ++j) {
-        Value term = e.mul(e.cast(v[stride * j], wide), e.cast(v[stride * j + 1], wide));
-        if (segments) {
-          Value same = e.equal(v[stride * j + 2], v[stride * taps]);
-          term = e.select(same, term, e.constant(0, wide));
-        }
-        sum = e.add(sum, term);
-      }
-      return e.cast(sum, element);
-    });
+    return l.elementwise(
+        {shape[0], time, shape[2]}, element, inputs, maps, [&](ElementwiseBuilder e, ValueRange v) {
+          Value sum = bias ? e.cast(v.back(), wide) : e.constant(0, wide);
+          for (int64_t j = 0; j < taps; ++j) {
+            Value term = e.mul(e.cast(v[stride * j], wide), e.cast(v[stride * j + 1], wide));
+            if (segments) {
+              Value same = e.equal(v[stride * j + 2], v[stride * taps]);
+              term = e.select(same, term, e.constant(0, wide));
+            }
+            sum = e.add(sum, term);
+          }
+          return e.cast(sum, element);
+        });
   }
 
   OpBuilder& b;
@@ -157,8 +166,9 @@ FailureOr<SmallVector<Value>> CausalConvOp::decomposeOperation(OpBuilder& b) {
   if (failed(requireDecomposable(*this, !getParameters().empty()))) return failure();
   Conv c(b, *this);
   Value source = c.extended();
-  Value y = c.weighted(c.shape[1], source, [](int64_t j) { return j; }, c.extendedSegments(), c.past,
-                       getParameters()[1]);
+  Value y = c.weighted(
+      c.shape[1], source, [](int64_t j) { return j; }, c.extendedSegments(), c.past,
+      getParameters()[1]);
   Value last = c.past == 0 ? c.zeros(0) : c.l.sliceDim(source, 1, c.shape[1], c.past);
   return SmallVector<Value>{y, last};
 }
@@ -177,7 +187,8 @@ LogicalResult CausalConvOp::buildVjp(OpBuilder& b, ValueRange cotangents,
         return;
       }
   };
-  // The cotangent of x with its past in front: position s reads dy at the times t = s - j it was a tap of.
+  // The cotangent of x with its past in front: position s reads dy at the times t = s - j it was a
+  // tap of.
   Value source;
   if (dy) {
     Value padded = c.past == 0 ? dy : c.l.concat(1, {c.zeros(c.past), dy, c.zeros(c.past)});
@@ -187,13 +198,15 @@ LogicalResult CausalConvOp::buildVjp(OpBuilder& b, ValueRange cotangents,
       Value tail = c.l.sliceDim(segments, 1, time, c.past);
       segments = c.l.concat(1, {segments, tail});
     }
-    source = c.weighted(time + c.past, padded, [&](int64_t j) { return c.past - j; }, segments, 0, Value());
+    source = c.weighted(
+        time + c.past, padded, [&](int64_t j) { return c.past - j; }, segments, 0, Value());
   }
   if (dlast && c.past > 0) {
     Value late = c.l.concat(1, {c.zeros(time), dlast});
-    source = !source ? late
-                     : c.l.elementwise({source, late},
-                                       [](ElementwiseBuilder e, ValueRange v) { return e.add(v[0], v[1]); });
+    source =
+        !source ? late : c.l.elementwise({source, late}, [](ElementwiseBuilder e, ValueRange v) {
+          return e.add(v[0], v[1]);
+        });
   }
   if (source) {
     gradients[0] = c.l.sliceDim(source, 1, c.past, time);
@@ -203,7 +216,9 @@ LogicalResult CausalConvOp::buildVjp(OpBuilder& b, ValueRange cotangents,
     // Over (feature, tap, batch, time).
     AffineExpr d, j, n, t;
     bindDims(b.getContext(), d, j, n, t);
-    auto map = [&](ArrayRef<AffineExpr> results) { return AffineMap::get(4, 0, results, b.getContext()); };
+    auto map = [&](ArrayRef<AffineExpr> results) {
+      return AffineMap::get(4, 0, results, b.getContext());
+    };
     SmallVector<Value> inputs{dy, c.extended()};
     SmallVector<AffineMap> maps{map({n, t, d}), map({n, t + j, d})};
     if (Value segments = c.extendedSegments()) {
@@ -221,8 +236,9 @@ LogicalResult CausalConvOp::buildVjp(OpBuilder& b, ValueRange cotangents,
     auto like = [&](Value gradient, Value parameter) {
       Type type = getElementTypeOrSelf(parameter.getType());
       if (type == c.wide) return gradient;
-      return c.l.elementwise(shapeOf(gradient), type, gradient, c.l.identity(shapeOf(gradient).size()),
-                             [&](ElementwiseBuilder e, ValueRange v) { return e.cast(v[0], type); });
+      return c.l.elementwise(
+          shapeOf(gradient), type, gradient, c.l.identity(shapeOf(gradient).size()),
+          [&](ElementwiseBuilder e, ValueRange v) { return e.cast(v[0], type); });
     };
     set(getParameters()[0], like(dweight, getParameters()[0]));
     set(getParameters()[1], like(dbias, getParameters()[1]));

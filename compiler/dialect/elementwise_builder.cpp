@@ -12,13 +12,15 @@ using namespace mlir;
 Value ElementwiseBuilder::constant(double value, Type like) {
   Type element = getElementTypeOrSelf(like);
   TypedAttr attribute = b.getFloatAttr(element, value);
-  if (auto shaped = dyn_cast<ShapedType>(like)) attribute = DenseElementsAttr::get(shaped, attribute);
+  if (auto shaped = dyn_cast<ShapedType>(like))
+    attribute = DenseElementsAttr::get(shaped, attribute);
   return arith::ConstantOp::create(b, loc, attribute);
 }
 
 Value ElementwiseBuilder::integer(int64_t value, Type like) {
   TypedAttr attribute = b.getIntegerAttr(getElementTypeOrSelf(like), value);
-  if (auto shaped = dyn_cast<ShapedType>(like)) attribute = DenseElementsAttr::get(shaped, attribute);
+  if (auto shaped = dyn_cast<ShapedType>(like))
+    attribute = DenseElementsAttr::get(shaped, attribute);
   return arith::ConstantOp::create(b, loc, attribute);
 }
 
@@ -51,14 +53,12 @@ Value ElementwiseBuilder::sigmoid(Value x) { return SigmoidOp::create(b, loc, x)
 Value ElementwiseBuilder::softplus(Value x) { return SoftplusOp::create(b, loc, x); }
 
 Value ElementwiseBuilder::selectNonNegative(Value x, Value positive, Value negative) {
-  Value test =
-      arith::CmpFOp::create(b, loc, arith::CmpFPredicate::OGE, x, constantLike(0, x));
+  Value test = arith::CmpFOp::create(b, loc, arith::CmpFPredicate::OGE, x, constantLike(0, x));
   return arith::SelectOp::create(b, loc, test, positive, negative);
 }
 
 Value ElementwiseBuilder::selectPositive(Value x, Value positive, Value other) {
-  Value test =
-      arith::CmpFOp::create(b, loc, arith::CmpFPredicate::OGT, x, constantLike(0, x));
+  Value test = arith::CmpFOp::create(b, loc, arith::CmpFPredicate::OGT, x, constantLike(0, x));
   return arith::SelectOp::create(b, loc, test, positive, other);
 }
 
@@ -76,7 +76,9 @@ Value ElementwiseBuilder::select(Value condition, Value x, Value y) {
   return arith::SelectOp::create(b, loc, condition, x, y);
 }
 
-Value ElementwiseBuilder::logicalAnd(Value x, Value y) { return arith::AndIOp::create(b, loc, x, y); }
+Value ElementwiseBuilder::logicalAnd(Value x, Value y) {
+  return arith::AndIOp::create(b, loc, x, y);
+}
 
 Value ElementwiseBuilder::index(unsigned dim, Type type) {
   return arith::IndexCastOp::create(b, loc, type, linalg::IndexOp::create(b, loc, dim));
@@ -113,7 +115,8 @@ Value ElementwiseBuilder::activation(StringRef name, Value x) {
 
 bool ElementwiseBuilder::isActivation(StringRef name) {
   return llvm::StringSwitch<bool>(name)
-      .Cases({"none", "tanh", "sigmoid", "silu", "gelu", "gelu_tanh", "relu", "relu_squared", "softplus"},
+      .Cases({"none", "tanh", "sigmoid", "silu", "gelu", "gelu_tanh", "relu", "relu_squared",
+              "softplus"},
              true)
       .Default(false);
 }

@@ -64,7 +64,8 @@ class ElementwiseBuilder {
   /// Extends or truncates a floating-point scalar to `type`; nothing where it has that type.
   mlir::Value cast(mlir::Value x, mlir::Type type);
 
-  /// `name` is one of none, sigmoid, silu, gelu, gelu_tanh, relu, relu_squared, tanh, softplus; null for any other.
+  /// `name` is one of none, sigmoid, silu, gelu, gelu_tanh, relu, relu_squared, tanh, softplus;
+  /// null for any other.
   mlir::Value activation(llvm::StringRef name, mlir::Value x);
   static bool isActivation(llvm::StringRef name);
 

@@ -42,7 +42,8 @@ LogicalResult EmbeddingOp::inferReturnTypes(MLIRContext* context, std::optional<
   int64_t features = ShapedType::kDynamic;
   if (!adaptor.getParameters().empty()) {
     auto table = cast<RankedTensorType>(adaptor.getParameters()[0].getType());
-    if (table.getRank() != 2) return emitOptionalError(location, "table must be of rank 2, but is ", table);
+    if (table.getRank() != 2)
+      return emitOptionalError(location, "table must be of rank 2, but is ", table);
     element = table.getElementType();
     features = table.getDimSize(1);
   }
@@ -53,13 +54,15 @@ bool EmbeddingOp::isCompatibleReturnTypes(TypeRange l, TypeRange r) { return com
 
 LogicalResult EmbeddingOp::parameterSpecs(TypeRange, ArrayRef<int64_t> sizes,
                                           SmallVectorImpl<ParameterSpec>& specs) {
-  specs.push_back({"weight", {sizes[0], sizes[1]}, weightInit(getInit(), "normal(0.02)", sizes[1]), ""});
+  specs.push_back(
+      {"weight", {sizes[0], sizes[1]}, weightInit(getInit(), "normal(0.02)", sizes[1]), ""});
   return success();
 }
 
 FailureOr<SmallVector<Value>> EmbeddingOp::decomposeOperation(OpBuilder& b) {
   if (failed(requireDecomposable(*this, !getParameters().empty()))) return failure();
-  Value rows = GatherRowsOp::create(b, getLoc(), getResult().getType(), getParameters()[0], getTokens());
+  Value rows =
+      GatherRowsOp::create(b, getLoc(), getResult().getType(), getParameters()[0], getTokens());
   return SmallVector<Value>{rows};
 }
 
@@ -89,7 +92,8 @@ LogicalResult GatherRowsOp::buildVjp(OpBuilder& b, ValueRange cotangents,
                                      SmallVectorImpl<Value>& operandCotangents) {
   Value dy = cotangents[0];
   operandCotangents.push_back(
-      dy ? ScatterRowsOp::create(b, getLoc(), getTable().getType(), dy, getIndices()).getResult() : Value());
+      dy ? ScatterRowsOp::create(b, getLoc(), getTable().getType(), dy, getIndices()).getResult()
+         : Value());
   operandCotangents.push_back(Value());
   return success();
 }
@@ -100,8 +104,9 @@ LogicalResult ScatterRowsOp::verify() {
   ArrayRef<int64_t> table = shapeOf(getResult()), updates = shapeOf(getUpdates());
   if (table.size() != 2) return emitOpError() << "needs a result of rank 2";
   if (updates.size() != shapeOf(getIndices()).size() + 1 || updates.back() != table.back())
-    return emitOpError() << "updates of type " << getUpdates().getType()
-                         << " must have the dimensions of the indices, then the features of the result";
+    return emitOpError()
+           << "updates of type " << getUpdates().getType()
+           << " must have the dimensions of the indices, then the features of the result";
   return success();
 }
 

@@ -72,7 +72,8 @@ Cost projectionCost(Operation* op, Value x, Value weight) {
 
 LogicalResult LinearOp::verify() {
   if (!getParameters().empty()) {
-    if (getParameters().size() > 2) return emitOpError() << "takes a weight and a bias, no more parameters";
+    if (getParameters().size() > 2)
+      return emitOpError() << "takes a weight and a bias, no more parameters";
     return success();
   }
   if (!getName()) return emitOpError() << "needs a name, or its parameters";
@@ -104,8 +105,9 @@ Decomposed LinearOp::decomposeOperation(OpBuilder& b) {
   if (getParameters().size() == 2) {
     unsigned rank = shapeOf(y).size();
     Type element = getElementTypeOrSelf(y.getType());
-    y = l.elementwise(shapeOf(y), element, {y, getParameters()[1]}, {l.identity(rank), l.map(rank, {rank - 1})},
-                      [&](ElementwiseBuilder e, ValueRange v) { return e.add(v[0], e.cast(v[1], element)); });
+    y = l.elementwise(
+        shapeOf(y), element, {y, getParameters()[1]}, {l.identity(rank), l.map(rank, {rank - 1})},
+        [&](ElementwiseBuilder e, ValueRange v) { return e.add(v[0], e.cast(v[1], element)); });
   }
   return SmallVector<Value>{y};
 }
@@ -122,15 +124,16 @@ LogicalResult HeadOp::verify() {
     return success();
   }
   if (getTied()) {
-    if (getName()) return emitOpError() << "is tied to another weight, so it has no name of its own";
+    if (getName())
+      return emitOpError() << "is tied to another weight, so it has no name of its own";
     return verifySizes(*this, getSizeOperands(), getSizes(), 0);
   }
   if (!getName()) return emitOpError() << "needs a name, or the embedding it is tied to";
   return verifySizes(*this, getSizeOperands(), getSizes(), 1);
 }
 
-LogicalResult HeadOp::inferReturnTypes(MLIRContext*, std::optional<Location> location, Adaptor adaptor,
-                                       SmallVectorImpl<Type>& inferred) {
+LogicalResult HeadOp::inferReturnTypes(MLIRContext*, std::optional<Location> location,
+                                       Adaptor adaptor, SmallVectorImpl<Type>& inferred) {
   return inferProjection(location, adaptor, inferred);
 }
 bool HeadOp::isCompatibleReturnTypes(TypeRange l, TypeRange r) { return compatible(l, r); }
@@ -161,7 +164,8 @@ Cost HeadOp::cost() {
 LogicalResult SplitOp::verify() {
   if (!getPieces()) return verifySizes(*this, getSizeOperands(), getSizes(), getResults().size());
   if (getPieces()->size() != getResults().size())
-    return emitOpError() << "has " << getPieces()->size() << " pieces for " << getResults().size() << " results";
+    return emitOpError() << "has " << getPieces()->size() << " pieces for " << getResults().size()
+                         << " results";
   int64_t total = 0;
   for (int64_t piece : *getPieces()) {
     if (piece <= 0) return emitOpError() << "has a piece of " << piece << " features";
@@ -185,7 +189,8 @@ LogicalResult SplitOp::inferReturnTypes(MLIRContext*, std::optional<Location>, A
 }
 bool SplitOp::isCompatibleReturnTypes(TypeRange l, TypeRange r) { return compatible(l, r); }
 
-LogicalResult SplitOp::parameterSpecs(TypeRange, ArrayRef<int64_t>, SmallVectorImpl<ParameterSpec>&) {
+LogicalResult SplitOp::parameterSpecs(TypeRange, ArrayRef<int64_t>,
+                                      SmallVectorImpl<ParameterSpec>&) {
   return success();
 }
 bool SplitOp::isBound() { return getPieces().has_value(); }
@@ -214,15 +219,17 @@ Cost SplitOp::cost() { return {}; }
 
 LogicalResult ScaleOffsetOp::verify() {
   if (static_cast<int64_t>(getHeads()) != static_cast<int64_t>(getResults().size()))
-    return emitOpError() << "has " << getHeads() << " heads, but " << getResults().size() << " results";
-  if (getParameters().empty() && !getName()) return emitOpError() << "needs a name, or its parameters";
+    return emitOpError() << "has " << getHeads() << " heads, but " << getResults().size()
+                         << " results";
+  if (getParameters().empty() && !getName())
+    return emitOpError() << "needs a name, or its parameters";
   if (!getParameters().empty() && getParameters().size() != 2)
     return emitOpError() << "takes two parameters, weight and bias";
   return verifySizes(*this, getSizeOperands(), getSizes(), 0);
 }
 
-LogicalResult ScaleOffsetOp::inferReturnTypes(MLIRContext*, std::optional<Location>, Adaptor adaptor,
-                                              SmallVectorImpl<Type>& inferred) {
+LogicalResult ScaleOffsetOp::inferReturnTypes(MLIRContext*, std::optional<Location>,
+                                              Adaptor adaptor, SmallVectorImpl<Type>& inferred) {
   inferred.append(adaptor.getHeads(), adaptor.getX().getType());
   return success();
 }
@@ -232,7 +239,8 @@ LogicalResult ScaleOffsetOp::parameterSpecs(TypeRange types, ArrayRef<int64_t>,
                                             SmallVectorImpl<ParameterSpec>& specs) {
   int64_t features = featuresOf(types[0]), heads = getHeads();
   if (failed(requireStatic(*this, features, "number of features"))) return failure();
-  specs.push_back({"weight", {heads, features}, weightInit(getInit(), "normal(0.02)", features), ""});
+  specs.push_back(
+      {"weight", {heads, features}, weightInit(getInit(), "normal(0.02)", features), ""});
   specs.push_back({"bias", {heads, features}, "zeros", ""});
   return success();
 }
@@ -248,11 +256,11 @@ Decomposed ScaleOffsetOp::decomposeOperation(OpBuilder& b) {
   for (unsigned head = 0; head < getHeads(); ++head) {
     Value weight = l.reshape(l.sliceDim(getParameters()[0], 0, head, 1), {features});
     Value bias = l.reshape(l.sliceDim(getParameters()[1], 0, head, 1), {features});
-    results.push_back(l.elementwise(
-        shapeOf(getX()), element, {getX(), weight, bias}, {l.identity(rank), row, row},
-        [&](ElementwiseBuilder e, ValueRange v) {
-          return e.add(e.mul(v[0], e.cast(v[1], element)), e.cast(v[2], element));
-        }));
+    results.push_back(
+        l.elementwise(shapeOf(getX()), element, {getX(), weight, bias},
+                      {l.identity(rank), row, row}, [&](ElementwiseBuilder e, ValueRange v) {
+                        return e.add(e.mul(v[0], e.cast(v[1], element)), e.cast(v[2], element));
+                      }));
   }
   return results;
 }
@@ -264,7 +272,8 @@ Cost ScaleOffsetOp::cost() { return streamingCost(*this, 2.0 * getHeads()); }
 LogicalResult GatedUnitOp::verify() {
   if (!ElementwiseBuilder::isActivation(getActivation()))
     return emitOpError() << "has unknown activation \"" << getActivation()
-                         << "\"; known are none, sigmoid, silu, gelu, gelu_tanh, relu, relu_squared, tanh, softplus";
+                         << "\"; known are none, sigmoid, silu, gelu, gelu_tanh, relu, "
+                            "relu_squared, tanh, softplus";
   return success();
 }
 
@@ -327,8 +336,9 @@ Decomposed BroadcastOp::decomposeOperation(OpBuilder& b) {
   LinalgBuilder l(b, getLoc());
   ArrayRef<int64_t> shape = shapeOf(getResult());
   AffineMap trailing = l.identity(shape.size()).getMinorSubMap(shapeOf(getOperand()).size());
-  return SmallVector<Value>{l.elementwise(shape, getElementTypeOrSelf(getOperand().getType()), getOperand(),
-                                          trailing, [](ElementwiseBuilder, ValueRange v) { return v[0]; })};
+  return SmallVector<Value>{l.elementwise(shape, getElementTypeOrSelf(getOperand().getType()),
+                                          getOperand(), trailing,
+                                          [](ElementwiseBuilder, ValueRange v) { return v[0]; })};
 }
 
 Cost BroadcastOp::cost() { return {}; }

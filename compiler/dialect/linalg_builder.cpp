@@ -21,7 +21,8 @@ bool hasStaticShapes(Operation* op) {
     auto tensor = dyn_cast<RankedTensorType>(type);
     return !tensor || tensor.hasStaticShape();
   };
-  return llvm::all_of(op->getOperandTypes(), isStatic) && llvm::all_of(op->getResultTypes(), isStatic);
+  return llvm::all_of(op->getOperandTypes(), isStatic) &&
+         llvm::all_of(op->getResultTypes(), isStatic);
 }
 
 Type accumulatorType(Type element) {
@@ -57,16 +58,16 @@ Value LinalgBuilder::elementwise(ArrayRef<int64_t> shape, Type element, ValueRan
   SmallVector<AffineMap> allMaps(maps);
   allMaps.push_back(identity(shape.size()));
   SmallVector<IteratorType> iterators(shape.size(), IteratorType::parallel);
-  return generic(inputs, empty(shape, element), allMaps, iterators,
-                 [&](ElementwiseBuilder e, ValueRange arguments) {
-                   return body(e, arguments.drop_back());
-                 });
+  return generic(
+      inputs, empty(shape, element), allMaps, iterators,
+      [&](ElementwiseBuilder e, ValueRange arguments) { return body(e, arguments.drop_back()); });
 }
 
 Value LinalgBuilder::elementwise(ValueRange inputs, Body body) {
   unsigned rank = shapeOf(inputs[0]).size();
   SmallVector<AffineMap> maps(inputs.size(), identity(rank));
-  return elementwise(shapeOf(inputs[0]), getElementTypeOrSelf(inputs[0].getType()), inputs, maps, body);
+  return elementwise(shapeOf(inputs[0]), getElementTypeOrSelf(inputs[0].getType()), inputs, maps,
+                     body);
 }
 
 Value LinalgBuilder::reduce(ArrayRef<int64_t> domain, ArrayRef<unsigned> reduced, Type element,
@@ -126,9 +127,11 @@ Value LinalgBuilder::slice(Value tensor, ArrayRef<int64_t> offsets, ArrayRef<int
   if (shapeOf(tensor) == sizes) return tensor;
   SmallVector<OpFoldResult> strides(offsets.size(), b.getIndexAttr(1));
   auto attributes = [&](ArrayRef<int64_t> values) {
-    return llvm::map_to_vector(values, [&](int64_t v) -> OpFoldResult { return b.getIndexAttr(v); });
+    return llvm::map_to_vector(values,
+                               [&](int64_t v) -> OpFoldResult { return b.getIndexAttr(v); });
   };
-  return tensor::ExtractSliceOp::create(b, loc, tensor, attributes(offsets), attributes(sizes), strides);
+  return tensor::ExtractSliceOp::create(b, loc, tensor, attributes(offsets), attributes(sizes),
+                                        strides);
 }
 
 Value LinalgBuilder::sliceDim(Value tensor, unsigned dim, int64_t offset, int64_t size) {
@@ -159,7 +162,8 @@ Value LinalgBuilder::reshape(Value tensor, ArrayRef<int64_t> shape) {
   int64_t count = source.getNumElements();
   SmallVector<ReassociationIndices> all(1);
   for (int64_t d = 0; d < source.getRank(); ++d) all[0].push_back(d);
-  Value flat = tensor::CollapseShapeOp::create(b, loc, RankedTensorType::get({count}, element), tensor, all);
+  Value flat =
+      tensor::CollapseShapeOp::create(b, loc, RankedTensorType::get({count}, element), tensor, all);
   all[0].clear();
   for (size_t d = 0; d < shape.size(); ++d) all[0].push_back(d);
   return tensor::ExpandShapeOp::create(b, loc, target, flat, all);

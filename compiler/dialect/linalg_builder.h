@@ -26,31 +26,36 @@ class LinalgBuilder {
   mlir::Value filled(double value, llvm::ArrayRef<int64_t> shape, mlir::Type element);
   mlir::Value filledLike(double value, mlir::Value like);
 
-  /// A linalg.generic with one result of the type of `init`; `maps` has one map per input, then the output's.
-  /// The body gets the inputs' scalars, then the output's, and gives the new value.
-  mlir::Value generic(mlir::ValueRange inputs, mlir::Value init, llvm::ArrayRef<mlir::AffineMap> maps,
+  /// A linalg.generic with one result of the type of `init`; `maps` has one map per input, then the
+  /// output's. The body gets the inputs' scalars, then the output's, and gives the new value.
+  mlir::Value generic(mlir::ValueRange inputs, mlir::Value init,
+                      llvm::ArrayRef<mlir::AffineMap> maps,
                       llvm::ArrayRef<mlir::utils::IteratorType> iterators, Body body);
 
-  /// An elementwise op over `shape`: each input is mapped by its map (dims of `shape` as the domain).
-  mlir::Value elementwise(llvm::ArrayRef<int64_t> shape, mlir::Type element, mlir::ValueRange inputs,
-                          llvm::ArrayRef<mlir::AffineMap> maps, Body body);
+  /// An elementwise op over `shape`: each input is mapped by its map (dims of `shape` as the
+  /// domain).
+  mlir::Value elementwise(llvm::ArrayRef<int64_t> shape, mlir::Type element,
+                          mlir::ValueRange inputs, llvm::ArrayRef<mlir::AffineMap> maps, Body body);
   /// The same where all inputs have the shape of the first.
   mlir::Value elementwise(mlir::ValueRange inputs, Body body);
 
-  /// Sums (or maximizes) over the dims in `reduced` of the domain `domain`: body(e, inputs) is the summand.
-  mlir::Value sum(llvm::ArrayRef<int64_t> domain, llvm::ArrayRef<unsigned> reduced, mlir::Type element,
-                  mlir::ValueRange inputs, llvm::ArrayRef<mlir::AffineMap> maps, Body body);
+  /// Sums (or maximizes) over the dims in `reduced` of the domain `domain`: body(e, inputs) is the
+  /// summand.
+  mlir::Value sum(llvm::ArrayRef<int64_t> domain, llvm::ArrayRef<unsigned> reduced,
+                  mlir::Type element, mlir::ValueRange inputs, llvm::ArrayRef<mlir::AffineMap> maps,
+                  Body body);
   mlir::Value maximum(llvm::ArrayRef<int64_t> domain, llvm::ArrayRef<unsigned> reduced,
                       mlir::Type element, mlir::ValueRange inputs,
                       llvm::ArrayRef<mlir::AffineMap> maps, Body body);
 
-  /// A product: out[outDims] = sum over the other dims of lhs[lhsDims] * rhs[rhsDims], in f32 (f64 for f64 operands).
-  /// Dims number the letters of an einsum.
+  /// A product: out[outDims] = sum over the other dims of lhs[lhsDims] * rhs[rhsDims], in f32 (f64
+  /// for f64 operands). Dims number the letters of an einsum.
   mlir::Value contract(mlir::Value lhs, llvm::ArrayRef<unsigned> lhsDims, mlir::Value rhs,
                        llvm::ArrayRef<unsigned> rhsDims, llvm::ArrayRef<unsigned> outDims,
                        unsigned numDims);
 
-  mlir::Value slice(mlir::Value tensor, llvm::ArrayRef<int64_t> offsets, llvm::ArrayRef<int64_t> sizes);
+  mlir::Value slice(mlir::Value tensor, llvm::ArrayRef<int64_t> offsets,
+                    llvm::ArrayRef<int64_t> sizes);
   /// [offset, offset + size) of one dimension.
   mlir::Value sliceDim(mlir::Value tensor, unsigned dim, int64_t offset, int64_t size);
   mlir::Value concat(unsigned dim, mlir::ValueRange tensors);
@@ -67,7 +72,8 @@ class LinalgBuilder {
  private:
   mlir::Value reduce(llvm::ArrayRef<int64_t> domain, llvm::ArrayRef<unsigned> reduced,
                      mlir::Type element, mlir::ValueRange inputs,
-                     llvm::ArrayRef<mlir::AffineMap> maps, double neutral, bool isMaximum, Body body);
+                     llvm::ArrayRef<mlir::AffineMap> maps, double neutral, bool isMaximum,
+                     Body body);
 
   mlir::OpBuilder& b;
   mlir::Location loc;
@@ -75,7 +81,8 @@ class LinalgBuilder {
 
 /// The shape of a ranked tensor.
 llvm::ArrayRef<int64_t> shapeOf(mlir::Value tensor);
-/// Whether every operand and result that is a tensor has a static shape; an op is decomposed only then.
+/// Whether every operand and result that is a tensor has a static shape; an op is decomposed only
+/// then.
 bool hasStaticShapes(mlir::Operation* op);
 /// f64 for f64, else f32: what sums are accumulated in.
 mlir::Type accumulatorType(mlir::Type element);

@@ -10,7 +10,8 @@ namespace weir {
 using namespace mlir;
 
 /// custom<FiveOfOne>: five results of one type.
-static ParseResult parseFiveOfOne(OpAsmParser& parser, Type& a, Type& b, Type& c, Type& d, Type& e) {
+static ParseResult parseFiveOfOne(OpAsmParser& parser, Type& a, Type& b, Type& c, Type& d,
+                                  Type& e) {
   if (parser.parseType(a)) return failure();
   b = c = d = e = a;
   return success();
@@ -37,16 +38,17 @@ void registerLossOps(WeirDialect& dialect) {
 LogicalResult CrossEntropyOp::verify() {
   ArrayRef<int64_t> logits = shapeOf(getLogits()), targets = shapeOf(getTargets());
   if (logits.size() != 3 || targets.size() != 2)
-    return emitOpError() << "takes logits of batch, time and vocabulary and targets of batch and time, not "
-                         << getLogits().getType() << " and " << getTargets().getType();
+    return emitOpError()
+           << "takes logits of batch, time and vocabulary and targets of batch and time, not "
+           << getLogits().getType() << " and " << getTargets().getType();
   if (failed(verifyCompatibleShape(logits.drop_back(), targets)))
-    return emitOpError() << "has targets of type " << getTargets().getType() << " for logits of type "
-                         << getLogits().getType();
+    return emitOpError() << "has targets of type " << getTargets().getType()
+                         << " for logits of type " << getLogits().getType();
   return success();
 }
 
-LogicalResult CrossEntropyOp::inferReturnTypes(MLIRContext*, std::optional<Location>, Adaptor adaptor,
-                                               SmallVectorImpl<Type>& inferred) {
+LogicalResult CrossEntropyOp::inferReturnTypes(MLIRContext*, std::optional<Location>,
+                                               Adaptor adaptor, SmallVectorImpl<Type>& inferred) {
   Type element = accumulatorType(getElementTypeOrSelf(adaptor.getLogits().getType()));
   inferred.append(5, RankedTensorType::get({}, element));
   return success();
@@ -73,23 +75,27 @@ struct Terms {
         row(l.map(3, {0, 1})) {
     peak = l.maximum(shape, {2}, element, logits, all,
                      [&](ElementwiseBuilder e, ValueRange v) { return e.cast(v[0], element); });
-    sums = l.sum(shape, {2}, element, {logits, peak}, {all, row}, [&](ElementwiseBuilder e, ValueRange v) {
-      return e.exp(e.sub(e.cast(v[0], element), v[1]));
-    });
+    sums = l.sum(shape, {2}, element, {logits, peak}, {all, row},
+                 [&](ElementwiseBuilder e, ValueRange v) {
+                   return e.exp(e.sub(e.cast(v[0], element), v[1]));
+                 });
     // 1 for a target that counts.
     Value mask = masked([&](ElementwiseBuilder e, Value one, ValueRange) { return one; }, {});
     count = total(mask);
   }
 
   /// body(one, inputs) for a target that counts, else 0, over (batch, time).
-  Value masked(llvm::function_ref<Value(ElementwiseBuilder, Value, ValueRange)> body, ValueRange inputs) {
+  Value masked(llvm::function_ref<Value(ElementwiseBuilder, Value, ValueRange)> body,
+               ValueRange inputs) {
     SmallVector<Value> all{targets};
     all.append(inputs.begin(), inputs.end());
     SmallVector<AffineMap> maps(all.size(), l.identity(2));
-    return l.elementwise(shape.drop_back(), element, all, maps, [&](ElementwiseBuilder e, ValueRange v) {
-      Value counts = e.atLeast(v[0], e.integer(0, v[0].getType()));
-      return e.select(counts, body(e, e.constant(1, element), v.drop_front()), e.constant(0, element));
-    });
+    return l.elementwise(shape.drop_back(), element, all, maps,
+                         [&](ElementwiseBuilder e, ValueRange v) {
+                           Value counts = e.atLeast(v[0], e.integer(0, v[0].getType()));
+                           return e.select(counts, body(e, e.constant(1, element), v.drop_front()),
+                                           e.constant(0, element));
+                         });
   }
 
   Value total(Value rows) {
@@ -122,9 +128,9 @@ FailureOr<SmallVector<Value>> CrossEntropyOp::decomposeOperation(OpBuilder& b) {
                            Value hit = e.equal(e.index(2, v[1].getType()), v[1]);
                            return e.select(hit, e.cast(v[0], t.element), e.constant(0, t.element));
                          });
-  Value losses = t.masked(
-      [](ElementwiseBuilder e, Value, ValueRange v) { return e.add(e.log(v[0]), e.sub(v[1], v[2])); },
-      {t.sums, t.peak, picked});
+  Value losses = t.masked([](ElementwiseBuilder e, Value,
+                             ValueRange v) { return e.add(e.log(v[0]), e.sub(v[1], v[2])); },
+                          {t.sums, t.peak, picked});
   Value right = t.masked(
       [](ElementwiseBuilder e, Value one, ValueRange v) {
         return e.select(e.atLeast(v[1], v[0]), one, e.constantLike(0, one));
@@ -138,12 +144,13 @@ FailureOr<SmallVector<Value>> CrossEntropyOp::decomposeOperation(OpBuilder& b) {
   Value mask = t.masked([](ElementwiseBuilder, Value one, ValueRange) { return one; }, {});
   Value rowCount = t.l.sum(rows, {1}, t.element, mask, t.l.identity(2),
                            [](ElementwiseBuilder, ValueRange v) { return v[0]; });
-  Value sequences = t.l.sum(rows.take_front(), {0}, t.element, {rowRight, rowCount},
-                            {t.l.identity(1), t.l.identity(1)}, [](ElementwiseBuilder e, ValueRange v) {
-                              Value one = e.constantLike(1, v[0]), zero = e.constantLike(0, v[0]);
-                              Value counted = e.logicalAnd(e.atLeast(v[1], one), e.atLeast(v[0], v[1]));
-                              return e.select(counted, one, zero);
-                            });
+  Value sequences =
+      t.l.sum(rows.take_front(), {0}, t.element, {rowRight, rowCount},
+              {t.l.identity(1), t.l.identity(1)}, [](ElementwiseBuilder e, ValueRange v) {
+                Value one = e.constantLike(1, v[0]), zero = e.constantLike(0, v[0]);
+                Value counted = e.logicalAnd(e.atLeast(v[1], one), e.atLeast(v[0], v[1]));
+                return e.select(counted, one, zero);
+              });
   return SmallVector<Value>{t.perTarget(sum), sum, correct, t.count, sequences};
 }
 
@@ -155,10 +162,11 @@ LogicalResult CrossEntropyOp::buildVjp(OpBuilder& b, ValueRange cotangents,
   Terms t(b, *this);
   if (cotangents[0]) scale = t.perTarget(cotangents[0]);
   if (cotangents[1]) {
-    scale = !scale ? cotangents[1]
-                   : t.l.elementwise({scale, cotangents[1]}, [](ElementwiseBuilder e, ValueRange v) {
-                       return e.add(v[0], v[1]);
-                     });
+    scale = !scale
+                ? cotangents[1]
+                : t.l.elementwise({scale, cotangents[1]}, [](ElementwiseBuilder e, ValueRange v) {
+                    return e.add(v[0], v[1]);
+                  });
   }
   if (!scale) {
     operandCotangents.append({Value(), Value()});

@@ -57,7 +57,8 @@ LogicalResult verifyNorm(Operation* op, std::optional<StringRef> name, OperandRa
                          unsigned numParameters, ValueRange sizeOperands, AffineMap sizes) {
   if (parameters.empty() && !name) return op->emitOpError() << "needs a name, or its parameters";
   if (!parameters.empty() && parameters.size() != numParameters)
-    return op->emitOpError() << "takes " << numParameters << " parameters, but has " << parameters.size();
+    return op->emitOpError() << "takes " << numParameters << " parameters, but has "
+                             << parameters.size();
   return verifySizes(op, sizeOperands, sizes, 0);
 }
 
@@ -95,14 +96,16 @@ Decomposed LayerNormOp::decomposeOperation(OpBuilder& b) {
   auto centered = [&](ElementwiseBuilder e, Value x, Value sum) {
     return e.sub(e.cast(x, rows.statistics), e.mul(sum, e.constantLike(1 / features, sum)));
   };
-  Value squares = rows.sum({getX(), sums}, {all, rows.row}, [&](ElementwiseBuilder e, ValueRange v) {
-    Value difference = centered(e, v[0], v[1]);
-    return e.mul(difference, difference);
-  });
+  Value squares =
+      rows.sum({getX(), sums}, {all, rows.row}, [&](ElementwiseBuilder e, ValueRange v) {
+        Value difference = centered(e, v[0], v[1]);
+        return e.mul(difference, difference);
+      });
   Value scale = rows.inverseRoot(squares, getEps().convertToDouble());
   Value y = rows.l.elementwise(
       rows.shape, element, {getX(), sums, scale, getParameters()[0], getParameters()[1]},
-      {all, rows.row, rows.row, rows.feature, rows.feature}, [&](ElementwiseBuilder e, ValueRange v) {
+      {all, rows.row, rows.row, rows.feature, rows.feature},
+      [&](ElementwiseBuilder e, ValueRange v) {
         Value normed = e.mul(centered(e, v[0], v[1]), v[2]);
         Value weight = e.cast(v[3], rows.statistics), bias = e.cast(v[4], rows.statistics);
         return e.cast(e.add(e.mul(normed, weight), bias), element);
@@ -115,7 +118,8 @@ Cost LayerNormOp::cost() { return streamingCost(*this, 8); }
 // rms_norm and scale_norm
 
 /// x * rsqrt(mean(x^2) + eps) * weight, where `weightMap` maps to the features or to nothing.
-static Value rootMeanSquareNorm(Rows& rows, Value x, Value weight, AffineMap weightMap, double eps) {
+static Value rootMeanSquareNorm(Rows& rows, Value x, Value weight, AffineMap weightMap,
+                                double eps) {
   AffineMap all = rows.l.identity(rows.rank);
   Type element = getElementTypeOrSelf(x.getType());
   Value squares = rows.sum(x, all, [&](ElementwiseBuilder e, ValueRange v) {
@@ -152,8 +156,8 @@ LogicalResult RmsNormOp::parameterSpecs(TypeRange types, ArrayRef<int64_t>,
 Decomposed RmsNormOp::decomposeOperation(OpBuilder& b) {
   if (failed(requireDecomposable(*this, !getParameters().empty()))) return failure();
   Rows rows(b, getLoc(), getX());
-  return SmallVector<Value>{
-      rootMeanSquareNorm(rows, getX(), getParameters()[0], rows.feature, getEps().convertToDouble())};
+  return SmallVector<Value>{rootMeanSquareNorm(rows, getX(), getParameters()[0], rows.feature,
+                                               getEps().convertToDouble())};
 }
 
 Cost RmsNormOp::cost() { return streamingCost(*this, 4); }
@@ -178,8 +182,8 @@ LogicalResult ScaleNormOp::parameterSpecs(TypeRange, ArrayRef<int64_t>,
 Decomposed ScaleNormOp::decomposeOperation(OpBuilder& b) {
   if (failed(requireDecomposable(*this, !getParameters().empty()))) return failure();
   Rows rows(b, getLoc(), getX());
-  return SmallVector<Value>{rootMeanSquareNorm(rows, getX(), getParameters()[0], rows.l.map(rows.rank, {}),
-                                               getEps().convertToDouble())};
+  return SmallVector<Value>{rootMeanSquareNorm(
+      rows, getX(), getParameters()[0], rows.l.map(rows.rank, {}), getEps().convertToDouble())};
 }
 
 Cost ScaleNormOp::cost() { return streamingCost(*this, 4); }
@@ -196,12 +200,13 @@ Decomposed SoftmaxOp::decomposeOperation(OpBuilder& b) {
   auto exponential = [&](ElementwiseBuilder e, Value x, Value peak) {
     return e.exp(e.sub(e.cast(x, rows.statistics), peak));
   };
-  Value sums = rows.sum({getX(), largest}, {all, rows.row}, [&](ElementwiseBuilder e, ValueRange v) {
-    return exponential(e, v[0], v[1]);
-  });
-  Value y = rows.l.elementwise(
-      rows.shape, element, {getX(), largest, sums}, {all, rows.row, rows.row},
-      [&](ElementwiseBuilder e, ValueRange v) { return e.cast(e.div(exponential(e, v[0], v[1]), v[2]), element); });
+  Value sums =
+      rows.sum({getX(), largest}, {all, rows.row},
+               [&](ElementwiseBuilder e, ValueRange v) { return exponential(e, v[0], v[1]); });
+  Value y = rows.l.elementwise(rows.shape, element, {getX(), largest, sums},
+                               {all, rows.row, rows.row}, [&](ElementwiseBuilder e, ValueRange v) {
+                                 return e.cast(e.div(exponential(e, v[0], v[1]), v[2]), element);
+                               });
   return SmallVector<Value>{y};
 }
 
@@ -219,11 +224,12 @@ LogicalResult SoftmaxOp::buildVjp(OpBuilder& b, ValueRange cotangents,
   Value dots = rows.sum({p, dp}, {all, all}, [&](ElementwiseBuilder e, ValueRange v) {
     return e.mul(e.cast(v[0], rows.statistics), e.cast(v[1], rows.statistics));
   });
-  operandCotangents.push_back(rows.l.elementwise(
-      rows.shape, element, {p, dp, dots}, {all, all, rows.row}, [&](ElementwiseBuilder e, ValueRange v) {
-        Value difference = e.sub(e.cast(v[1], rows.statistics), v[2]);
-        return e.cast(e.mul(e.cast(v[0], rows.statistics), difference), element);
-      }));
+  operandCotangents.push_back(
+      rows.l.elementwise(rows.shape, element, {p, dp, dots}, {all, all, rows.row},
+                         [&](ElementwiseBuilder e, ValueRange v) {
+                           Value difference = e.sub(e.cast(v[1], rows.statistics), v[2]);
+                           return e.cast(e.mul(e.cast(v[0], rows.statistics), difference), element);
+                         }));
   return success();
 }
 

@@ -43,7 +43,8 @@ Cost streamingCost(Operation* op, double flopsPerResult) {
 
 LogicalResult requireDecomposable(Operation* op, bool bound) {
   if (!bound) return op->emitOpError() << "has no parameters or sizes yet: run weir-expand first";
-  if (!hasStaticShapes(op)) return op->emitOpError() << "has no static shape yet: run weir-specialize first";
+  if (!hasStaticShapes(op))
+    return op->emitOpError() << "has no static shape yet: run weir-specialize first";
   return success();
 }
 

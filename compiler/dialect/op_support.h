@@ -20,13 +20,16 @@ int64_t featuresOf(mlir::Type type);
 /// "uniform(1 / sqrt(fanIn))", what torch.nn.Linear starts with.
 std::string linearInit(int64_t fanIn);
 
-/// The init of a parameter that `init` (null: the default) asks for; `linear` becomes a bound by the fan-in.
-std::string weightInit(std::optional<llvm::StringRef> init, llvm::StringRef fallback, int64_t fanIn);
+/// The init of a parameter that `init` (null: the default) asks for; `linear` becomes a bound by
+/// the fan-in.
+std::string weightInit(std::optional<llvm::StringRef> init, llvm::StringRef fallback,
+                       int64_t fanIn);
 
 /// Reports that a parameter's shape needs a feature size that isn't known, unless `size` is.
 mlir::LogicalResult requireStatic(mlir::Operation* op, int64_t size, llvm::StringRef what);
 
-/// All operands read once and all results written once, and `flopsPerResult` for each element of result 0.
+/// All operands read once and all results written once, and `flopsPerResult` for each element of
+/// result 0.
 Cost streamingCost(mlir::Operation* op, double flopsPerResult);
 
 /// Reports an op that `decompose` met before its shapes or parameters were known.

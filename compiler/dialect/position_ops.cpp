@@ -57,7 +57,8 @@ LogicalResult RotaryOp::inferReturnTypes(MLIRContext*, std::optional<Location>, 
 }
 bool RotaryOp::isCompatibleReturnTypes(TypeRange l, TypeRange r) { return compatible(l, r); }
 
-LogicalResult RotaryOp::parameterSpecs(TypeRange, ArrayRef<int64_t>, SmallVectorImpl<ParameterSpec>&) {
+LogicalResult RotaryOp::parameterSpecs(TypeRange, ArrayRef<int64_t>,
+                                       SmallVectorImpl<ParameterSpec>&) {
   return success();
 }
 bool RotaryOp::isBound() { return getSizes().getNumResults() == 0; }
@@ -81,7 +82,8 @@ Decomposed RotaryOp::decomposeOperation(OpBuilder& b) {
     ArrayRef<int64_t> shape = shapeOf(x);
     int64_t half = shape[2] / heads / 2;
     Type element = getElementTypeOrSelf(x.getType()), wide = accumulatorType(element);
-    AngleTables tables = buildAngleTables(l, shape[0], shape[1], half, wide, getSegments(), getStart());
+    AngleTables tables =
+        buildAngleTables(l, shape[0], shape[1], half, wide, getSegments(), getStart());
     // Over (batch, time, head, which half, pair); the partner of a feature is in the other half.
     SmallVector<int64_t> paired{shape[0], shape[1], heads, 2, half};
     Value pairs = l.reshape(x, paired);
@@ -113,8 +115,8 @@ LogicalResult RotaryOp::buildVjp(OpBuilder& b, ValueRange cotangents,
   SmallVector<Value> turned;
   if (!present.empty()) {
     auto back = RotaryOp::create(b, getLoc(), TypeRange(ValueRange(present)), present, ValueRange(),
-                                 getSegments(), getStart(), AffineMapAttr::get(getSizes()), getNumHeadsAttr(),
-                                 getInverse() ? UnitAttr() : b.getUnitAttr());
+                                 getSegments(), getStart(), AffineMapAttr::get(getSizes()),
+                                 getNumHeadsAttr(), getInverse() ? UnitAttr() : b.getUnitAttr());
     llvm::append_range(turned, back.getResults());
   }
   unsigned next = 0;
@@ -136,7 +138,8 @@ LogicalResult ScaledSinOp::verify() {
   int64_t features = featuresOf(getX().getType());
   if (!ShapedType::isDynamic(features) && features % 2 != 0)
     return emitOpError() << "needs an even number of features, but has " << features;
-  if (getParameters().empty() && !getName()) return emitOpError() << "needs a name, or its parameter";
+  if (getParameters().empty() && !getName())
+    return emitOpError() << "needs a name, or its parameter";
   return verifySizes(*this, getSizeOperands(), getSizes(), 0);
 }
 
@@ -151,7 +154,8 @@ LogicalResult ScaledSinOp::parameterSpecs(TypeRange types, ArrayRef<int64_t>,
                                           SmallVectorImpl<ParameterSpec>& specs) {
   int64_t features = featuresOf(types[0]);
   if (failed(requireStatic(*this, features, "number of features"))) return failure();
-  specs.push_back({"weight", {}, "constant(" + formatNumber(1 / std::sqrt(double(features))) + ")", ""});
+  specs.push_back(
+      {"weight", {}, "constant(" + formatNumber(1 / std::sqrt(double(features))) + ")", ""});
   return success();
 }
 
@@ -165,7 +169,8 @@ Decomposed ScaledSinOp::decomposeOperation(OpBuilder& b) {
   ArrayRef<int64_t> shape = shapeOf(getX());
   int64_t half = shape[2] / 2;
   Type element = getElementTypeOrSelf(getX().getType()), wide = accumulatorType(element);
-  AngleTables tables = buildAngleTables(l, shape[0], shape[1], half, wide, getSegments(), getStart());
+  AngleTables tables =
+      buildAngleTables(l, shape[0], shape[1], half, wide, getSegments(), getStart());
   // Over (batch, time, sine or cosine, frequency).
   SmallVector<int64_t> halves{shape[0], shape[1], 2, half};
   AffineMap table = tables.map(4, 0, 1, 3);
@@ -189,25 +194,30 @@ LogicalResult LearnedPositionsOp::verify() {
     int64_t length = cast<RankedTensorType>(getParameters()[0].getType()).getDimSize(0);
     int64_t time = cast<RankedTensorType>(getX().getType()).getDimSize(1);
     if (!ShapedType::isDynamic(time) && time > length)
-      return emitOpError() << "has " << length << " positions, fewer than the " << time << " of the sequence";
+      return emitOpError() << "has " << length << " positions, fewer than the " << time
+                           << " of the sequence";
     return success();
   }
   if (!getName()) return emitOpError() << "needs a name, or its parameter";
   return verifySizes(*this, getSizeOperands(), getSizes(), 1);
 }
 
-LogicalResult LearnedPositionsOp::inferReturnTypes(MLIRContext*, std::optional<Location>, Adaptor adaptor,
+LogicalResult LearnedPositionsOp::inferReturnTypes(MLIRContext*, std::optional<Location>,
+                                                   Adaptor adaptor,
                                                    SmallVectorImpl<Type>& inferred) {
   inferred.push_back(adaptor.getX().getType());
   return success();
 }
-bool LearnedPositionsOp::isCompatibleReturnTypes(TypeRange l, TypeRange r) { return compatible(l, r); }
+bool LearnedPositionsOp::isCompatibleReturnTypes(TypeRange l, TypeRange r) {
+  return compatible(l, r);
+}
 
 LogicalResult LearnedPositionsOp::parameterSpecs(TypeRange types, ArrayRef<int64_t> sizes,
                                                  SmallVectorImpl<ParameterSpec>& specs) {
   int64_t features = featuresOf(types[0]);
   if (failed(requireStatic(*this, features, "number of features"))) return failure();
-  specs.push_back({"weight", {sizes[0], features}, weightInit(getInit(), "normal(0.02)", features), ""});
+  specs.push_back(
+      {"weight", {sizes[0], features}, weightInit(getInit(), "normal(0.02)", features), ""});
   return success();
 }
 
@@ -227,15 +237,15 @@ Decomposed LearnedPositionsOp::decomposeOperation(OpBuilder& b) {
     rowMap = l.map(3, {1, 2});
   } else {
     Type i32 = b.getI32Type();
-    Value segments = getSegments() ? Value(getSegments())
-                                   : l.elementwise({shape[0], shape[1]}, i32, {}, {}, [&](ElementwiseBuilder e, ValueRange) {
-                                       return e.integer(0, i32);
-                                     });
+    Value segments =
+        getSegments()
+            ? Value(getSegments())
+            : l.elementwise({shape[0], shape[1]}, i32, {}, {},
+                            [&](ElementwiseBuilder e, ValueRange) { return e.integer(0, i32); });
     Value positions = buildPositions(l, shape[0], shape[1], segments, getStart());
-    Value indices = l.elementwise({shape[0], shape[1]}, i32, positions, l.identity(2),
-                                  [&](ElementwiseBuilder e, ValueRange v) {
-                                    return e.toInteger(v[0], i32);
-                                  });
+    Value indices =
+        l.elementwise({shape[0], shape[1]}, i32, positions, l.identity(2),
+                      [&](ElementwiseBuilder e, ValueRange v) { return e.toInteger(v[0], i32); });
     auto type = RankedTensorType::get(shape, getElementTypeOrSelf(getParameters()[0].getType()));
     rows = GatherRowsOp::create(b, getLoc(), type, getParameters()[0], indices);
   }

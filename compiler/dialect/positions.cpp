@@ -1,5 +1,5 @@
-// Angles are made in f64 and reduced to (-pi, pi] there: in f32 the sine of an angle of a million radians is off by
-// several percent. Only then are they rounded to the element type.
+// Angles are made in f64 and reduced to (-pi, pi] there: in f32 the sine of an angle of a million
+// radians is off by several percent. Only then are they rounded to the element type.
 
 #include "compiler/dialect/positions.h"
 
@@ -28,20 +28,20 @@ Value buildPositions(LinalgBuilder& l, int64_t batch, int64_t time, Value segmen
   Value ones = l.filled(1, {batch, time}, f64);
   Value before = l.filled(0, {batch}, f64);
   if (start) {
-    before = l.elementwise({batch}, f64, start, l.map(1, {}), [&](ElementwiseBuilder e, ValueRange v) {
-      return e.toFloat(v[0], f64);
-    });
+    before =
+        l.elementwise({batch}, f64, start, l.map(1, {}),
+                      [&](ElementwiseBuilder e, ValueRange v) { return e.toFloat(v[0], f64); });
   }
   Type state = RankedTensorType::get({batch}, f64);
-  auto scan = ScanOp::create(b, loc, TypeRange{ones.getType(), state}, ValueRange{ones, ones}, before, segments,
-                             ArrayAttr(), ArrayAttr(), UnitAttr(), IntegerAttr());
+  auto scan = ScanOp::create(b, loc, TypeRange{ones.getType(), state}, ValueRange{ones, ones},
+                             before, segments, ArrayAttr(), ArrayAttr(), UnitAttr(), IntegerAttr());
   return l.elementwise({scan.getResults()[0]}, [&](ElementwiseBuilder e, ValueRange v) {
     return e.sub(v[0], e.constant(1, f64));
   });
 }
 
-AngleTables buildAngleTables(LinalgBuilder& l, int64_t batch, int64_t time, int64_t half, Type element,
-                             Value segments, Value start) {
+AngleTables buildAngleTables(LinalgBuilder& l, int64_t batch, int64_t time, int64_t half,
+                             Type element, Value segments, Value start) {
   OpBuilder& b = l.builder();
   Type f64 = b.getF64Type(), i64 = b.getI64Type();
   AngleTables tables;
@@ -70,18 +70,21 @@ AngleTables buildAngleTables(LinalgBuilder& l, int64_t batch, int64_t time, int6
     inputs.push_back(start);
     maps.push_back(l.map(rank, {}));
   }
-  Value angles = l.elementwise(shape, element, inputs, maps, [&](ElementwiseBuilder e, ValueRange v) {
-    Value position;
-    if (positions) {
-      position = v[1];
-    } else {
-      Value t = e.index(0, i64);
-      position = e.toFloat(start ? e.addIntegers(t, v[1]) : t, f64);
-    }
-    return reduced(e, position, v[0]);
-  });
-  tables.sine = l.elementwise({angles}, [](ElementwiseBuilder e, ValueRange v) { return e.sin(v[0]); });
-  tables.cosine = l.elementwise({angles}, [](ElementwiseBuilder e, ValueRange v) { return e.cos(v[0]); });
+  Value angles =
+      l.elementwise(shape, element, inputs, maps, [&](ElementwiseBuilder e, ValueRange v) {
+        Value position;
+        if (positions) {
+          position = v[1];
+        } else {
+          Value t = e.index(0, i64);
+          position = e.toFloat(start ? e.addIntegers(t, v[1]) : t, f64);
+        }
+        return reduced(e, position, v[0]);
+      });
+  tables.sine =
+      l.elementwise({angles}, [](ElementwiseBuilder e, ValueRange v) { return e.sin(v[0]); });
+  tables.cosine =
+      l.elementwise({angles}, [](ElementwiseBuilder e, ValueRange v) { return e.cos(v[0]); });
   return tables;
 }
 

@@ -51,7 +51,8 @@ FailureOr<SmallVector<Value>> DropoutOp::decomposeOperation(OpBuilder& b) {
           position = e.mulIntegers(position, e.integer(shape[dim], i64));
           position = e.addIntegers(position, e.index(dim, i64));
         }
-        Value number = RandomUniformOp::create(e.builder(), getLoc(), uniform, v[1], v[2], getStream(), position);
+        Value number = RandomUniformOp::create(e.builder(), getLoc(), uniform, v[1], v[2],
+                                               getStream(), position);
         Value rate = e.cast(getRate(), uniform);
         Value scale = e.div(e.constant(1, uniform), e.sub(e.constant(1, uniform), rate));
         Value scaled = e.mul(v[0], e.cast(scale, element));

@@ -44,7 +44,8 @@ ParseResult parseBindings(OpAsmParser& parser, SmallVectorImpl<OpAsmParser::Argu
                           SmallVectorImpl<Type>& types) {
   return parser.parseCommaSeparatedList(OpAsmParser::Delimiter::Paren, [&]() -> ParseResult {
     return failure(parser.parseArgument(inside.emplace_back()) || parser.parseEqual() ||
-                   parser.parseOperand(outside.emplace_back()) || parser.parseColonType(types.emplace_back()));
+                   parser.parseOperand(outside.emplace_back()) ||
+                   parser.parseColonType(types.emplace_back()));
   });
 }
 
@@ -80,7 +81,8 @@ ParseResult RecurrenceOp::parse(OpAsmParser& parser, OperationState& result) {
     result.getOrAddProperties<Properties>().reverse = parser.getBuilder().getUnitAttr();
   for (Type type : inputTypes)
     if (!isa<RankedTensorType>(type))
-      return parser.emitError(loc) << "an input of weir.recurrence must be a ranked tensor, not " << type;
+      return parser.emitError(loc)
+             << "an input of weir.recurrence must be a ranked tensor, not " << type;
   SmallVector<OpAsmParser::Argument> arguments;
   for (auto [argument, type] : llvm::zip(inputArgs, inputTypes)) {
     argument.type = atOneTime(type);
@@ -118,7 +120,8 @@ void RecurrenceOp::print(OpAsmPrinter& printer) {
     printer << " using ";
     printBindings(printer, getCapturedArguments(), getCaptured());
   }
-  if (getSegments()) printer << " segments(" << getSegments() << " : " << getSegments().getType() << ")";
+  if (getSegments())
+    printer << " segments(" << getSegments() << " : " << getSegments().getType() << ")";
   if (getReverse()) printer << " reverse";
   printer << " ";
   printer.printRegion(getStep(), /*printEntryBlockArgs=*/false);
@@ -135,12 +138,14 @@ SmallVector<Type> RecurrenceOp::regionArgumentTypes(unsigned, TypeRange operandT
   return types;
 }
 
-LogicalResult RecurrenceOp::inferReturnTypes(MLIRContext*, std::optional<Location> location, Adaptor adaptor,
-                                             SmallVectorImpl<Type>& inferred) {
-  if (adaptor.getInputs().empty()) return emitOptionalError(location, "weir.recurrence needs an input");
+LogicalResult RecurrenceOp::inferReturnTypes(MLIRContext*, std::optional<Location> location,
+                                             Adaptor adaptor, SmallVectorImpl<Type>& inferred) {
+  if (adaptor.getInputs().empty())
+    return emitOptionalError(location, "weir.recurrence needs an input");
   auto first = cast<RankedTensorType>(adaptor.getInputs()[0].getType());
   if (first.getRank() < 2)
-    return emitOptionalError(location, "an input of weir.recurrence has batch and time, but is ", first);
+    return emitOptionalError(location, "an input of weir.recurrence has batch and time, but is ",
+                             first);
   if (adaptor.getStep().empty() || !adaptor.getStep().front().mightHaveTerminator())
     return emitOptionalError(location, "weir.recurrence needs a step that ends with weir.yield");
   OperandRange yields = adaptor.getStep().front().getTerminator()->getOperands();
@@ -163,17 +168,26 @@ LogicalResult RecurrenceOp::verify() {
   if (!yield) return emitOpError() << "needs a step that ends with weir.yield";
   SmallVector<Type> expected = regionArgumentTypes(0, getOperandTypes());
   if (block.getNumArguments() != expected.size() || !compatible(expected, block.getArgumentTypes()))
-    return emitOpError() << "has a step of arguments (" << block.getArgumentTypes() << "), not (" << expected << ")";
+    return emitOpError() << "has a step of arguments (" << block.getArgumentTypes() << "), not ("
+                         << expected << ")";
   int64_t time = cast<RankedTensorType>(getInputs()[0].getType()).getDimSize(1);
   for (Type type : getInputs().getTypes()) {
     auto tensor = cast<RankedTensorType>(type);
-    if (tensor.getRank() < 2) return emitOpError() << "takes inputs of batch and time, not " << type;
-    if (!ShapedType::isDynamic(time) && !ShapedType::isDynamic(tensor.getDimSize(1)) && tensor.getDimSize(1) != time)
-      return emitOpError() << "has inputs of different lengths, " << time << " and " << tensor.getDimSize(1);
+    if (tensor.getRank() < 2)
+      return emitOpError() << "takes inputs of batch and time, not " << type;
+    if (!ShapedType::isDynamic(time) && !ShapedType::isDynamic(tensor.getDimSize(1)) &&
+        tensor.getDimSize(1) != time)
+      return emitOpError() << "has inputs of different lengths, " << time << " and "
+                           << tensor.getDimSize(1);
   }
-  TypeRange newStates = yield.getValues().getTypes().take_back(getInitial().size());
+  size_t numStates = getInitial().size();
+  if (yield.getValues().size() < numStates)
+    return yield.emitOpError() << "yields " << yield.getValues().size() << " values for "
+                               << numStates << " states";
+  TypeRange newStates = yield.getValues().take_back(numStates).getTypes();
   if (!compatible(newStates, getInitial().getTypes()))
-    return yield.emitOpError() << "must yield states of types " << getInitial().getTypes() << ", not " << newStates;
+    return yield.emitOpError() << "must yield states of types " << getInitial().getTypes()
+                               << ", not " << newStates;
   return success();
 }
 

@@ -1,9 +1,10 @@
 // The gradient of weir.recurrence, in two parts.
 //
-// Along time only the states' cotangents have to be carried: a reverse recurrence computes, from the cotangents of the
-// outputs and of the state after a step, that of the state before it, and writes down what came in. With those known,
-// all steps are independent rows: the step is applied once more, to batch x time rows, and differentiated there, which
-// gives the cotangents of the inputs and of the captured tensors as large products.
+// Along time only the states' cotangents have to be carried: a reverse recurrence computes, from
+// the cotangents of the outputs and of the state after a step, that of the state before it, and
+// writes down what came in. With those known, all steps are independent rows: the step is applied
+// once more, to batch x time rows, and differentiated there, which gives the cotangents of the
+// inputs and of the captured tensors as large products.
 
 #include "compiler/dialect/linalg_builder.h"
 #include "compiler/dialect/op_support.h"
@@ -19,7 +20,8 @@ using namespace mlir;
 
 namespace {
 
-/// Clones the ops of `body` at the builder with other operand types, inferring result types as it goes.
+/// Clones the ops of `body` at the builder with other operand types, inferring result types as it
+/// goes.
 FailureOr<SmallVector<Value>> cloneStep(OpBuilder& b, Block& body, ValueRange arguments) {
   IRMapping mapping;
   mapping.map(body.getArguments(), arguments);
@@ -28,15 +30,18 @@ FailureOr<SmallVector<Value>> cloneStep(OpBuilder& b, Block& body, ValueRange ar
     auto inferable = dyn_cast<InferTypeOpInterface>(clone);
     SmallVector<Type> types;
     if (inferable) {
-      if (failed(inferable.inferReturnTypes(clone->getContext(), clone->getLoc(), clone->getOperands(),
-                                            clone->getDiscardableAttrDictionary(), clone->getPropertiesStorage(),
-                                            clone->getRegions(), types)))
+      if (failed(inferable.inferReturnTypes(
+              clone->getContext(), clone->getLoc(), clone->getOperands(),
+              clone->getDiscardableAttrDictionary(), clone->getPropertiesStorage(),
+              clone->getRegions(), types)))
         return failure();
     } else if (OpTrait::hasElementwiseMappableTraits(clone) && clone->getNumOperands() > 0) {
       for (Type type : clone->getResultTypes())
-        types.push_back(RankedTensorType::get(shapeOf(clone->getOperand(0)), getElementTypeOrSelf(type)));
+        types.push_back(
+            RankedTensorType::get(shapeOf(clone->getOperand(0)), getElementTypeOrSelf(type)));
     } else {
-      return op.emitOpError() << "cannot be in the step of a weir.recurrence that is differentiated";
+      return op.emitOpError()
+             << "cannot be in the step of a weir.recurrence that is differentiated";
     }
     for (auto [result, type] : llvm::zip(clone->getResults(), types)) result.setType(type);
   }
@@ -62,7 +67,8 @@ LogicalResult decomposeBlock(Block& block) {
   return success();
 }
 
-/// A block of the step on arguments of the given types, ready to be differentiated; owned by `region`.
+/// A block of the step on arguments of the given types, ready to be differentiated; owned by
+/// `region`.
 FailureOr<Block*> stepOn(OpBuilder& b, RecurrenceOp op, Region& region, TypeRange types) {
   OpBuilder::InsertionGuard guard(b);
   SmallVector<Location> locs(types.size(), op.getLoc());
@@ -82,8 +88,8 @@ Value asRows(LinalgBuilder& l, Value sequence) {
   return l.reshape(sequence, shape);
 }
 
-/// The states before each step: `initial`, then `states` without the last (the other way round in reverse); zero where
-/// the segment changes.
+/// The states before each step: `initial`, then `states` without the last (the other way round in
+/// reverse); zero where the segment changes.
 Value statesBefore(LinalgBuilder& l, RecurrenceOp op, Value initial, Value states) {
   ArrayRef<int64_t> shape = shapeOf(states);
   SmallVector<int64_t> single(shape);
@@ -98,14 +104,16 @@ Value statesBefore(LinalgBuilder& l, RecurrenceOp op, Value initial, Value state
   return before;
 }
 
-/// 1 where a step goes on from the state before it, 0 where the segment changes: batch x time, in `element`.
+/// 1 where a step goes on from the state before it, 0 where the segment changes: batch x time, in
+/// `element`.
 Value continuity(LinalgBuilder& l, RecurrenceOp op, Type element) {
   ArrayRef<int64_t> shape = shapeOf(op.getSegments());
   int64_t time = shape[1];
   Value edge = l.filled(1, {shape[0], 1}, element);
   if (time == 1) return edge;
   Value inner = l.elementwise(
-      {shape[0], time - 1}, element, {l.sliceDim(op.getSegments(), 1, 0, time - 1), l.sliceDim(op.getSegments(), 1, 1, time - 1)},
+      {shape[0], time - 1}, element,
+      {l.sliceDim(op.getSegments(), 1, 0, time - 1), l.sliceDim(op.getSegments(), 1, 1, time - 1)},
       {l.identity(2), l.identity(2)}, [&](ElementwiseBuilder e, ValueRange v) {
         return e.select(e.equal(v[0], v[1]), e.constant(1, element), e.constant(0, element));
       });
@@ -114,8 +122,8 @@ Value continuity(LinalgBuilder& l, RecurrenceOp op, Type element) {
 
 Value masked(LinalgBuilder& l, Value sequence, Value mask) {
   unsigned rank = shapeOf(sequence).size();
-  return l.elementwise(shapeOf(sequence), getElementTypeOrSelf(sequence.getType()), {sequence, mask},
-                       {l.identity(rank), l.map(rank, {0, 1})},
+  return l.elementwise(shapeOf(sequence), getElementTypeOrSelf(sequence.getType()),
+                       {sequence, mask}, {l.identity(rank), l.map(rank, {0, 1})},
                        [](ElementwiseBuilder e, ValueRange v) { return e.mul(v[0], v[1]); });
 }
 
@@ -126,7 +134,8 @@ LogicalResult RecurrenceOp::buildVjp(OpBuilder& b, ValueRange cotangents,
   if (failed(requireDecomposable(*this))) return failure();
   Location loc = getLoc();
   LinalgBuilder l(b, loc);
-  unsigned numOutputs = getNumOutputs(), numStates = getInitial().size(), numInputs = getInputs().size();
+  unsigned numOutputs = getNumOutputs(), numStates = getInitial().size(),
+           numInputs = getInputs().size();
 
   // The gradient needs the states after each step, which therefore have to be among the outputs.
   SmallVector<Value> states;
@@ -140,8 +149,8 @@ LogicalResult RecurrenceOp::buildVjp(OpBuilder& b, ValueRange cotangents,
     if (index == numOutputs) missing.push_back(s);
   }
   if (!missing.empty())
-    return emitOpError() << "must also yield its states as outputs to be differentiated: state #" << missing[0]
-                         << " is not among the outputs";
+    return emitOpError() << "must also yield its states as outputs to be differentiated: state #"
+                         << missing[0] << " is not among the outputs";
 
   SmallVector<Value> before;
   Value mask;
@@ -159,8 +168,8 @@ LogicalResult RecurrenceOp::buildVjp(OpBuilder& b, ValueRange cotangents,
     finalCotangents.push_back(cotangent ? cotangent : l.filledLike(0, getInitial()[s]));
   }
 
-  // Part one, in the other direction: inputs are (x, states before, output cotangents[, mask]), the state is the
-  // cotangent of the state after the step, and the outputs are what it was.
+  // Part one, in the other direction: inputs are (x, states before, output cotangents[, mask]), the
+  // state is the cotangent of the state after the step, and the outputs are what it was.
   SmallVector<Value> reverseInputs(getInputs());
   reverseInputs.append(before);
   reverseInputs.append(outputCotangents);
@@ -168,8 +177,9 @@ LogicalResult RecurrenceOp::buildVjp(OpBuilder& b, ValueRange cotangents,
   SmallVector<Type> resultTypes;
   for (unsigned s = 0; s < numStates; ++s) resultTypes.push_back(states[s].getType());
   for (Value state : getInitial()) resultTypes.push_back(state.getType());
-  auto reverse = RecurrenceOp::create(b, loc, resultTypes, reverseInputs, finalCotangents, getCaptured(), Value(),
-                                      getReverse() ? UnitAttr() : b.getUnitAttr());
+  auto reverse =
+      RecurrenceOp::create(b, loc, resultTypes, reverseInputs, finalCotangents, getCaptured(),
+                           Value(), getReverse() ? UnitAttr() : b.getUnitAttr());
   {
     OpBuilder::InsertionGuard guard(b);
     SmallVector<Type> types = reverse.regionArgumentTypes(0, reverse.getOperandTypes());
@@ -188,7 +198,8 @@ LogicalResult RecurrenceOp::buildVjp(OpBuilder& b, ValueRange cotangents,
     stepCotangents.append(carried);
 
     Region scratch;
-    SmallVector<Type> stepTypes = llvm::map_to_vector(stepArguments, [](Value v) { return v.getType(); });
+    SmallVector<Type> stepTypes =
+        llvm::map_to_vector(stepArguments, [](Value v) { return v.getType(); });
     FailureOr<Block*> step = stepOn(b, *this, scratch, stepTypes);
     if (failed(step)) return failure();
     b.setInsertionPointToEnd(block);
@@ -204,9 +215,10 @@ LogicalResult RecurrenceOp::buildVjp(OpBuilder& b, ValueRange cotangents,
       if (!cotangent) cotangent = inner.filledLike(0, stepArguments[numInputs + s]);
       if (maskNow) {
         unsigned rank = shapeOf(cotangent).size();
-        cotangent = inner.elementwise(shapeOf(cotangent), getElementTypeOrSelf(cotangent.getType()),
-                                      {cotangent, maskNow}, {inner.identity(rank), inner.map(rank, {0})},
-                                      [](ElementwiseBuilder e, ValueRange v) { return e.mul(v[0], v[1]); });
+        cotangent =
+            inner.elementwise(shapeOf(cotangent), getElementTypeOrSelf(cotangent.getType()),
+                              {cotangent, maskNow}, {inner.identity(rank), inner.map(rank, {0})},
+                              [](ElementwiseBuilder e, ValueRange v) { return e.mul(v[0], v[1]); });
       }
       results.push_back(cotangent);
     }
@@ -224,7 +236,8 @@ LogicalResult RecurrenceOp::buildVjp(OpBuilder& b, ValueRange cotangents,
   SmallVector<Value> gradients;
   {
     Region scratch;
-    SmallVector<Type> types = llvm::map_to_vector(rowArguments, [](Value v) { return v.getType(); });
+    SmallVector<Type> types =
+        llvm::map_to_vector(rowArguments, [](Value v) { return v.getType(); });
     FailureOr<Block*> step = stepOn(b, *this, scratch, types);
     if (failed(step)) return failure();
     RegionVjp vjp(b, **step, rowArguments);
@@ -233,7 +246,8 @@ LogicalResult RecurrenceOp::buildVjp(OpBuilder& b, ValueRange cotangents,
     if (failed(vjp.pullBack(rowCotangents, needed, gradients))) return failure();
   }
   for (unsigned i = 0; i < numInputs; ++i)
-    operandCotangents.push_back(gradients[i] ? l.reshape(gradients[i], shapeOf(getInputs()[i])) : Value());
+    operandCotangents.push_back(gradients[i] ? l.reshape(gradients[i], shapeOf(getInputs()[i]))
+                                             : Value());
   llvm::append_range(operandCotangents, reverse.getFinals());
   for (unsigned i = 0; i < getCaptured().size(); ++i)
     operandCotangents.push_back(gradients[numInputs + numStates + i]);

@@ -16,12 +16,15 @@ namespace {
 /// Streams of parameters; those of dropout count from 0.
 constexpr int64_t kFirstStream = int64_t{1} << 30;
 
-Value initialValue(LinalgBuilder& l, Location loc, const Initializer& init, RankedTensorType type, Value rng,
-                   int64_t number) {
+Value initialValue(LinalgBuilder& l, Location loc, const Initializer& init, RankedTensorType type,
+                   Value rng, int64_t number) {
   Type element = type.getElementType();
   ArrayRef<int64_t> shape = type.getShape();
   if (init.kind == "zeros" || init.kind == "ones" || init.kind == "constant")
-    return l.filled(init.kind == "zeros" ? 0 : init.kind == "ones" ? 1 : *init.value, shape, element);
+    return l.filled(init.kind == "zeros"  ? 0
+                    : init.kind == "ones" ? 1
+                                          : *init.value,
+                    shape, element);
 
   OpBuilder& b = l.builder();
   Type i64 = b.getI64Type();
@@ -33,19 +36,22 @@ Value initialValue(LinalgBuilder& l, Location loc, const Initializer& init, Rank
   auto entry = [&](int64_t position) {
     return AffineMap::get(shape.size(), 0, b.getAffineConstantExpr(position));
   };
-  return l.elementwise(shape, element, {rng, rng}, {entry(0), entry(1)}, [&](ElementwiseBuilder e, ValueRange v) {
-    Value position = e.integer(0, i64);
-    for (unsigned dim = 0; dim < shape.size(); ++dim)
-      position = e.addIntegers(e.mulIntegers(position, e.integer(shape[dim], i64)), e.index(dim, i64));
-    auto draw = [&](Value stream) -> Value {
-      return RandomUniformOp::create(e.builder(), loc, element, v[0], v[1], stream, position);
-    };
-    Value u = draw(firstStream), one = e.constant(1, element), two = e.constant(2, element);
-    if (init.kind == "uniform") return e.mul(scale, e.sub(e.mul(two, u), one));
-    // Box and Muller; 1 - u is never zero.
-    Value radius = e.sqrt(e.mul(e.constant(-2, element), e.log(e.sub(one, u))));
-    return e.mul(scale, e.mul(radius, e.cos(e.mul(e.constant(2 * M_PI, element), draw(secondStream)))));
-  });
+  return l.elementwise(
+      shape, element, {rng, rng}, {entry(0), entry(1)}, [&](ElementwiseBuilder e, ValueRange v) {
+        Value position = e.integer(0, i64);
+        for (unsigned dim = 0; dim < shape.size(); ++dim)
+          position =
+              e.addIntegers(e.mulIntegers(position, e.integer(shape[dim], i64)), e.index(dim, i64));
+        auto draw = [&](Value stream) -> Value {
+          return RandomUniformOp::create(e.builder(), loc, element, v[0], v[1], stream, position);
+        };
+        Value u = draw(firstStream), one = e.constant(1, element), two = e.constant(2, element);
+        if (init.kind == "uniform") return e.mul(scale, e.sub(e.mul(two, u), one));
+        // Box and Muller; 1 - u is never zero.
+        Value radius = e.sqrt(e.mul(e.constant(-2, element), e.log(e.sub(one, u))));
+        return e.mul(
+            scale, e.mul(radius, e.cos(e.mul(e.constant(2 * M_PI, element), draw(secondStream)))));
+      });
 }
 
 }  // namespace
@@ -86,11 +92,13 @@ LogicalResult addInitEntry(ModuleOp module, ArrayRef<ParameterInit> parameters,
   for (auto [number, parameter] : llvm::enumerate(parameters)) {
     std::string error;
     FailureOr<Initializer> initializer = Initializer::parse(parameter.init, error);
-    if (failed(initializer)) return module.emitError() << "parameter '" << parameter.name << "': " << error;
+    if (failed(initializer))
+      return module.emitError() << "parameter '" << parameter.name << "': " << error;
     if (initializer->kind == "linear")
-      return module.emitError() << "parameter '" << parameter.name << "' starts as linear, but its fan-in is not known";
-    values.push_back(
-        initialValue(l, module.getLoc(), *initializer, parameter.type, body->getArgument(0), number));
+      return module.emitError() << "parameter '" << parameter.name
+                                << "' starts as linear, but its fan-in is not known";
+    values.push_back(initialValue(l, module.getLoc(), *initializer, parameter.type,
+                                  body->getArgument(0), number));
   }
   for (const ParameterInit& tensor : zeroed)
     values.push_back(l.filled(0, tensor.type.getShape(), tensor.type.getElementType()));

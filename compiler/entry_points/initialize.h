@@ -19,9 +19,9 @@ struct ParameterInit {
 /// The parameters that a model's function takes.
 llvm::SmallVector<ParameterInit> parametersOf(mlir::func::FuncOp model);
 
-/// Adds the entry point `init` to the module: reads the variable `rng` and sets each parameter, and each tensor of
-/// `zeroed` (optimizer state) to zero. The numbers depend on the seed, the parameter's place in the list and the
-/// element's index.
+/// Adds the entry point `init` to the module: reads the variable `rng` and sets each parameter, and
+/// each tensor of `zeroed` (optimizer state) to zero. The numbers depend on the seed, the
+/// parameter's place in the list and the element's index.
 mlir::LogicalResult addInitEntry(mlir::ModuleOp module, llvm::ArrayRef<ParameterInit> parameters,
                                  llvm::ArrayRef<ParameterInit> zeroed);
 

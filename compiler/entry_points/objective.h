@@ -1,4 +1,5 @@
-// What a model is trained to do: the loss of its output, as a function of its inputs and the targets.
+// What a model is trained to do: the loss of its output, as a function of its inputs and the
+// targets.
 
 #ifndef WEIR_COMPILER_ENTRY_POINTS_OBJECTIVE_H_
 #define WEIR_COMPILER_ENTRY_POINTS_OBJECTIVE_H_
@@ -7,11 +8,12 @@
 
 namespace weir {
 
-/// Turns a specialized model (expand.h) into its objective, in place: its one output, logits of batch, time and
-/// vocabulary, is compared with a new argument `weir.input = "targets"` (tensor<batch x time x i32>, below 0: masked)
-/// by weir.cross_entropy. The results become `weir.output`s, all tensor<f32>: "loss" (the mean), "loss_sum", "correct",
-/// "count", "sequences_correct". Initial states become zeros (constants where their init says so); last states are
-/// dropped. Diagnostics name what doesn't fit.
+/// Turns a specialized model (expand.h) into its objective, in place: its one output, logits of
+/// batch, time and vocabulary, is compared with a new argument `weir.input = "targets"`
+/// (tensor<batch x time x i32>, below 0: masked) by weir.cross_entropy. The results become
+/// `weir.output`s, all tensor<f32>: "loss" (the mean), "loss_sum", "correct", "count",
+/// "sequences_correct". Initial states become zeros (constants where their init says so); last
+/// states are dropped. Diagnostics name what doesn't fit.
 mlir::LogicalResult addCrossEntropyObjective(mlir::func::FuncOp model);
 
 /// Replaces the initial states of a model by the values their init asks for.

@@ -9,6 +9,8 @@
 
 using namespace mlir;
 
+#include "mlir/IR/TypeUtilities.h"
+
 namespace weir {
 
 /// 2^40 numbers are more than any machine this runs on can hold.
@@ -121,21 +123,21 @@ LogicalResult Expander::bindParameters(ParameterizedOpInterface original,
   if (!original.getParameterScope().empty()) prefix += original.getParameterScope().str() + ".";
   for (const ParameterSpec& spec : specs) {
     auto type = RankedTensorType::get(spec.shape, builder.getF32Type());
-    if (!isSensible(spec.shape))
-      return error(original, scope)
-             << "has a parameter '" << spec.name << "' of the sizes " << shapeText(spec.shape);
     if (!spec.tiedTo.empty()) {
       auto tied =
           llvm::find_if(parameters, [&](const Argument& each) { return each.path == spec.tiedTo; });
       if (tied == parameters.end())
         return error(original, scope) << "shares the parameter '" << spec.tiedTo
                                       << "', but there is none of this path before it";
-      if (tied->value.getType() != type)
+      if (failed(verifyCompatibleShape(tied->value.getType(), type)))
         return error(original, scope) << "shares the parameter '" << spec.tiedTo << "', which is a "
                                       << tied->value.getType() << ", but it needs a " << type;
       values.push_back(tied->value);
       continue;
     }
+    if (!isSensible(spec.shape))
+      return error(original, scope)
+             << "has a parameter '" << spec.name << "' of the sizes " << shapeText(spec.shape);
     std::string message;
     FailureOr<Initializer> initializer = Initializer::parse(spec.init, message);
     if (failed(initializer)) return error(original, scope) << message;
@@ -144,7 +146,7 @@ LogicalResult Expander::bindParameters(ParameterizedOpInterface original,
     values.push_back(placeholder(type, clone.getLoc()));
     parameters.push_back({*path, finalInit(*initializer, spec.shape), values.back()});
   }
-  clone.bindParameters(values);
+  clone.bindParameters(values, *sizes);
   return success();
 }
 

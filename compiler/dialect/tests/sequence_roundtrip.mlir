@@ -16,9 +16,9 @@ func.func @unbound(%x: !seq, %tokens: tensor<?x?xi32>, %e: index, %v: index, %ga
   %4:2 = weir.scale_offset %3, "qk" heads(2) init(normal(0.02)) : !seq -> !seq, !seq
   // CHECK: weir.rotary %{{.*}}, %{{.*}} heads [%{{.*}}] : tensor<?x?x?xf32>, tensor<?x?x?xf32>
   %5:2 = weir.rotary %4#0, %4#1 heads [%e] : !seq, !seq
-  // CHECK: weir.layer_norm %{{.*}}, "norm" : tensor<?x?x?xf32>
+  // CHECK: weir.layer_norm %{{.*}}, "norm" eps(1.0e-05) : tensor<?x?x?xf32>
   %6 = weir.layer_norm %5#0, "norm" : !seq
-  // CHECK: weir.rms_norm %{{.*}}, "rms" eps(1.0e-3) : tensor<?x?x?xf32>
+  // CHECK: weir.rms_norm %{{.*}}, "rms" eps(0.001) : tensor<?x?x?xf32>
   %7 = weir.rms_norm %6, "rms" eps(1.0e-3) : !seq
   %8 = weir.scale_norm %7, "scale" : !seq
   %9 = weir.scaled_sin %8, "pos" : !seq
