@@ -1,0 +1,55 @@
+// From an expanded model (transforms/expand.h) to the module of a program: its entry points as functions of linalg and
+// scans, ready to be dispatched, planned and compiled (program_builder).
+
+#ifndef WEIR_COMPILER_ENTRY_POINTS_PROGRAMS_H_
+#define WEIR_COMPILER_ENTRY_POINTS_PROGRAMS_H_
+
+#include <string>
+
+#include "compiler/dialect/experiment_ops.h"
+#include "llvm/ADT/StringMap.h"
+#include "mlir/Dialect/Func/IR/FuncOps.h"
+#include "mlir/IR/BuiltinOps.h"
+#include "mlir/IR/OwningOpRef.h"
+
+namespace weir {
+
+/// A pipeline that stops early, for `weir compile --stop-after`: the module as it is after that level.
+enum class Level { Expanded, Specialized, Sequence, Differentiated, Optimized, Dispatched };
+
+struct TrainingSettings {
+  /// Shape of the task's tokens and targets.
+  int64_t batch = 0, time = 0;
+  /// Classes of the targets; the model's output must have as many features.
+  int64_t vocabulary = 0;
+  /// Make `eval` and `init` only.
+  bool evaluateOnly = false;
+  /// Where to stop; Optimized is the whole of what this builds.
+  Level stopAfter = Level::Optimized;
+};
+
+/// The entry points `init`, `train_step` and `eval` of an experiment: inputs `tokens` and `targets`; variables are the
+/// parameters by path, `optimizer.m.<path>`, `optimizer.v.<path>` and `rng`. `expanded` is not changed.
+mlir::FailureOr<mlir::OwningOpRef<mlir::ModuleOp>> buildTrainingModule(mlir::ModuleOp expanded,
+                                                                       ExperimentOp experiment,
+                                                                       const TrainingSettings& settings);
+
+struct RunSettings {
+  /// The shape of each input by name; all batches and lengths must agree.
+  llvm::StringMap<llvm::SmallVector<int64_t>> inputShapes;
+  Precision precision = Precision::F32;
+  /// Also make the entry point `gradients`.
+  bool gradients = false;
+  Level stopAfter = Level::Optimized;
+};
+
+/// The entry points `init` (as above) and `run` of a model: inputs by their names and `state.<path>` for initial states;
+/// outputs `output`, and `state.<path>` for last states; and with `gradients` an entry point of that name: the same
+/// inputs and `cotangent` (of the output), outputs `output`, `state.<path>`, and the gradients of sum(output * cotangent)
+/// under the parameters' paths, `input.<name>` for float inputs and `state_gradient.<path>` for initial states.
+mlir::FailureOr<mlir::OwningOpRef<mlir::ModuleOp>> buildRunModule(mlir::ModuleOp expanded,
+                                                                  const RunSettings& settings);
+
+}  // namespace weir
+
+#endif  // WEIR_COMPILER_ENTRY_POINTS_PROGRAMS_H_
