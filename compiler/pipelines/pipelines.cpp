@@ -9,6 +9,7 @@
 #include "mlir/Transforms/Passes.h"
 
 #include "compiler/dialect/dialect.h"
+#include "compiler/transforms/absorb_pass.h"
 #include "compiler/transforms/decompose_pass.h"
 #include "compiler/transforms/dispatch_pass.h"
 #include "compiler/transforms/fuse_elementwise_pass.h"
@@ -30,6 +31,7 @@ void addFormKernels(OpPassManager& passes) {
   function.addPass(createCanonicalizerPass());
   function.addPass(createCSEPass());
   function.addPass(createFuseElementwise());
+  function.addPass(createAbsorb());
   function.addPass(createCanonicalizerPass());
   function.addPass(createCSEPass());
   // Canonicalization makes new constants of tensors.
