@@ -108,7 +108,8 @@ Value KernelBuilder::view(Value bytes, Value byteOffset, int64_t elements, Type 
 }
 
 Type storageType(Type type) {
-  return type.isInteger(1) ? IntegerType::get(type.getContext(), 8) : type;
+  if (type.isInteger(1)) return IntegerType::get(type.getContext(), 8);
+  return type.isBF16() ? IntegerType::get(type.getContext(), 16) : type;
 }
 
 int64_t storageBytes(Type type) {

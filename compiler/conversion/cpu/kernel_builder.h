@@ -53,7 +53,8 @@ class KernelBuilder : public mlir::ImplicitLocOpBuilder {
   mlir::Value view(mlir::Value bytes, mlir::Value byteOffset, int64_t elements, mlir::Type element);
 };
 
-/// The type that elements of `type` have in memory: i1 takes a byte.
+/// The type that elements of `type` have in memory: i1 takes a byte, and bf16 moves as i16 (LLVM
+/// would convert the lanes one by one where a CPU has no bf16).
 mlir::Type storageType(mlir::Type type);
 /// Bytes of one element of `type` in memory.
 int64_t storageBytes(mlir::Type type);

@@ -62,6 +62,7 @@ FailureOr<Access> KernelFunction::access(Operation* op, const TensorValue& tenso
   result.scalar = tensor.scalar;
   if (tensor.scalar) return result;
   result.memref = tensor.memref;
+  result.tile = tensor.tile;
   result.strides.assign(map.getNumDims(), 0);
   int64_t offset = tensor.offset;
   for (auto [i, expr] : llvm::enumerate(map.getResults()))

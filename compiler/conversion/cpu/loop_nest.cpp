@@ -87,6 +87,8 @@ void simplify(LoopNest& nest) {
     LoopDim merged = inner;
     merged.extent = outer.extent * inner.extent;
     merged.source = -1;
+    merged.row = outer.row || inner.row;
+    if (outer.lastSize) merged.lastSize = *outer.lastSize * inner.extent;
     merged.start = Value();
     if (outer.size) {
       OpBuilder builder(outer.size.getContext());

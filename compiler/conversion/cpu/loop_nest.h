@@ -24,6 +24,8 @@ struct Access {
   llvm::SmallVector<int64_t> strides;
   /// Logical element type; i1 is a byte in memory.
   mlir::Type element;
+  /// Memory of the current block of rows only: row dimensions start at the block's first row.
+  bool tile = false;
 
   bool isScalar() const { return static_cast<bool>(scalar); }
 };
@@ -32,7 +34,11 @@ struct LoopDim {
   int64_t extent = 1;
   /// Number of iterations if not known at compile time (at most `extent`).
   mlir::Value size;
+  /// With `size`: its value in the last block, if every other block has `extent`.
+  std::optional<int64_t> lastSize;
   bool reduction = false;
+  /// One of the rows that the ops of a kernel share.
+  bool row = false;
   /// Added to the loop variable for linalg.index.
   mlir::Value start;
   /// Dimension of the region's linalg.index ops.

@@ -154,6 +154,17 @@ Value powF32(KernelBuilder& b, Value x, Value y) {
   return arith::SelectOp::create(b, zeroth, one, result);
 }
 
+/// bf16 is the upper half of an f32.
+Value extendBf16(KernelBuilder& b, Value x, Type element) {
+  Type half = withElement(x.getType(), b.getI16Type()),
+       whole = withElement(x.getType(), b.getI32Type());
+  Value bits = arith::ExtUIOp::create(b, whole, arith::BitcastOp::create(b, half, x));
+  bits = arith::ShLIOp::create(b, bits, b.intConstant(whole, 16));
+  Value value = arith::BitcastOp::create(b, withElement(x.getType(), b.getF32Type()), bits);
+  if (element.isF32()) return value;
+  return arith::ExtFOp::create(b, withElement(x.getType(), element), value);
+}
+
 class ExpandVectorMath : public PassWrapper<ExpandVectorMath, OperationPass<>> {
  public:
   MLIR_DEFINE_EXPLICIT_INTERNAL_INLINE_TYPE_ID(ExpandVectorMath)
@@ -182,6 +193,8 @@ class ExpandVectorMath : public PassWrapper<ExpandVectorMath, OperationPass<>> {
 
 Value expandMath(KernelBuilder& b, Operation* op, ValueRange operands) {
   if (isa<math::Log1pOp>(op)) return log1p(b, operands[0]);
+  if (isa<arith::ExtFOp>(op) && getElementTypeOrSelf(operands[0].getType()).isBF16())
+    return extendBf16(b, operands[0], getElementTypeOrSelf(op->getResult(0).getType()));
   if (operands.empty() || !getElementTypeOrSelf(operands[0].getType()).isF32()) return Value();
   if (isa<math::ExpOp>(op)) return expF32(b, operands[0]);
   if (isa<math::SinOp>(op)) return sinF32(b, operands[0], 0);

@@ -11,17 +11,25 @@ using namespace mlir;
 
 namespace {
 
-/// i1 in memory is a byte: turns bytes (or vectors of them) into bits and back.
+Type withElement(Type like, Type element) {
+  auto vector = dyn_cast<VectorType>(like);
+  return vector ? Type(vector.clone(element)) : element;
+}
+
+/// Turns what is in memory (see storageType) into values of type `element`, or vectors of them, and
+/// back.
 Value fromStorage(KernelBuilder& b, Value value, Type element) {
+  if (element.isBF16())
+    return arith::BitcastOp::create(b, withElement(value.getType(), element), value);
   if (!element.isInteger(1)) return value;
   return arith::CmpIOp::create(b, arith::CmpIPredicate::ne, value,
                                b.intConstant(value.getType(), 0));
 }
 
 Value toStorage(KernelBuilder& b, Value value, Type element) {
+  Type type = withElement(value.getType(), storageType(element));
+  if (element.isBF16()) return arith::BitcastOp::create(b, type, value);
   if (!element.isInteger(1)) return value;
-  Type type = b.getI8Type();
-  if (auto vector = dyn_cast<VectorType>(value.getType())) type = vector.clone(type);
   return arith::ExtUIOp::create(b, type, value);
 }
 

@@ -66,8 +66,11 @@ void buildCombineBlock(Block& block, const LoopNest& nest) {
   linalg::YieldOp::create(builder, loc, results);
 }
 
+}  // namespace
+
 LogicalResult emitSplitReduction(KernelBuilder& b, LoopNest nest, size_t dim, int64_t blocks,
-                                 int64_t chunk, Value sharedScratch, ScratchPlan& scratch) {
+                                 int64_t chunk, Value sharedScratch, ScratchPlan& scratch,
+                                 NestEmitter emit) {
   int64_t extent = nest.dims[dim].extent, partSize = 1;
   SmallVector<int64_t> partStrides(nest.dims.size(), 0);
   for (size_t d = nest.dims.size(); d-- > 0;) {
@@ -119,7 +122,7 @@ LogicalResult emitSplitReduction(KernelBuilder& b, LoopNest nest, size_t dim, in
     Value from = b.mul(block, chunk);
     restrictDim(b, mine, dim, from, b.minimum(b.constant(chunk), b.sub(b.constant(extent), from)),
                 chunk);
-    result = emitLoopNest(b, mine);
+    result = emit(mine);
   });
   if (failed(result)) return failure();
   Block block;
@@ -129,8 +132,6 @@ LogicalResult emitSplitReduction(KernelBuilder& b, LoopNest nest, size_t dim, in
   result = emitParallelNest(b, combine, Value(), scratch);
   return result;
 }
-
-}  // namespace
 
 void restrictDim(KernelBuilder& b, LoopNest& nest, size_t dim, Value from, Value size,
                  int64_t extent) {
@@ -168,7 +169,8 @@ LogicalResult emitParallelNest(KernelBuilder& b, LoopNest nest, Value sharedScra
   if (unitStride) chunk = roundUp(chunk, 4 * b.target.lanes());
   blocks = divideUp(extent, chunk);
   if (nest.dims[dim].reduction && blocks > 1)
-    return emitSplitReduction(b, nest, dim, blocks, chunk, sharedScratch, scratch);
+    return emitSplitReduction(b, nest, dim, blocks, chunk, sharedScratch, scratch,
+                              [&](LoopNest part) { return emitLoopNest(b, part); });
   LogicalResult result = success();
   b.parallelLoop(blocks, blocks > 1, [&](Value block) {
     LoopNest mine = nest;

@@ -29,6 +29,15 @@ class ScratchPlan {
 mlir::LogicalResult emitParallelNest(KernelBuilder& b, LoopNest nest, mlir::Value sharedScratch,
                                      ScratchPlan& scratch);
 
+/// Emits a nest on the calling thread.
+using NestEmitter = llvm::function_ref<mlir::LogicalResult(LoopNest)>;
+
+/// Emits `nest` split over `blocks` blocks of `chunk` iterations of its reduced dimension `dim`,
+/// each block by `emit`.
+mlir::LogicalResult emitSplitReduction(KernelBuilder& b, LoopNest nest, size_t dim, int64_t blocks,
+                                       int64_t chunk, mlir::Value sharedScratch,
+                                       ScratchPlan& scratch, NestEmitter emit);
+
 /// Narrows `nest` to the indices [from, from + size) of `dim`.
 void restrictDim(KernelBuilder& b, LoopNest& nest, size_t dim, mlir::Value from, mlir::Value size,
                  int64_t extent);

@@ -5,7 +5,7 @@
 // cache (tiles in scratch memory). Kernels without rows, and kernels of one op, run op by op, each
 // on all threads.
 
-#include "compiler/conversion/cpu/kernel_function.h"
+#include "compiler/conversion/cpu/rows_emitter.h"
 #include "mlir/Dialect/Arith/IR/Arith.h"
 #include "mlir/Dialect/Tensor/IR/Tensor.h"
 
@@ -15,52 +15,11 @@ using namespace mlir;
 
 namespace {
 
-class RowsEmitter {
- public:
-  explicit RowsEmitter(KernelFunction& f) : f(f), b(f.b) {}
-  LogicalResult emit();
+bool makesStorage(Operation* op) {
+  return isa<linalg::GenericOp, tensor::ConcatOp, tensor::InsertSliceOp>(op);
+}
 
- private:
-  /// Dimensions of rows that every op walks as one.
-  struct RowGroup {
-    size_t first = 0, last = 0;
-    int64_t extent = 1;
-  };
-  /// Current block: indices of the groups before `split`, and the range of group `split`.
-  struct Block_ {
-    ValueList outer;
-    Value from, size;
-  };
-
-  LogicalResult collect();
-  LogicalResult assignResults();
-  LogicalResult emitByOp();
-  LogicalResult emitByRows();
-  LogicalResult chooseRows();
-  void planTiles();
-  void resolveViews();
-
-  FailureOr<std::vector<LoopNest>> nestsOf(Operation* op);
-  LoopNest copyNest(const TensorValue& from, const TensorValue& to);
-  FailureOr<LoopNest> genericNest(linalg::GenericOp op);
-  LoopNest toBlock(LoopNest nest, const Block_& block);
-  int64_t bytesPerRow(Value value);
-  bool makesStorage(Operation* op) {
-    return isa<linalg::GenericOp, tensor::ConcatOp, tensor::InsertSliceOp>(op);
-  }
-
-  KernelFunction& f;
-  KernelBuilder& b;
-  SmallVector<Operation*> steps;  // ops that make storage, in order
-  SmallVector<Operation*> views;
-  SmallVector<std::pair<Value, unsigned>> copies;  // returned values that live elsewhere
-  DenseSet<Value> tiles;
-  DenseMap<Value, int64_t> tileOffsets;
-  SmallVector<RowGroup> rows;
-  size_t rowRank = 0, split = 0;
-  int64_t rowsPerBlock = 1;
-  SmallVector<std::unique_ptr<Block>> ownBlocks;
-};
+}  // namespace
 
 /// Visits the ops of the kernel in order: scalars are emitted at once, tensors get storage.
 LogicalResult RowsEmitter::collect() {
@@ -113,7 +72,7 @@ LogicalResult RowsEmitter::collect() {
 }
 
 /// Returned values are computed in place where possible.
-LogicalResult RowsEmitter::assignResults() {
+void RowsEmitter::assignResults() {
   auto terminator = f.kernel.getBody().front().getTerminator();
   DenseSet<Value> assigned;
   for (auto [i, value] : llvm::enumerate(terminator->getOperands())) {
@@ -129,6 +88,14 @@ LogicalResult RowsEmitter::assignResults() {
   for (Operation* op : steps)
     for (Value result : op->getResults())
       if (!assigned.contains(result)) tiles.insert(result);
+}
+
+LogicalResult RowsEmitter::resolveViews() {
+  for (Operation* op : views) {
+    FailureOr<std::optional<TensorValue>> view = f.viewOf(op);
+    if (failed(view)) return failure();
+    f.tensors[op->getResult(0)] = **view;
+  }
   return success();
 }
 
@@ -149,7 +116,8 @@ LoopNest RowsEmitter::copyNest(const TensorValue& from, const TensorValue& to) {
   ownBlocks.push_back(std::make_unique<Block>());
   Block& block = *ownBlocks.back();
   block.addArguments({to.element, to.element}, {b.getLoc(), b.getLoc()});
-  OpBuilder builder = OpBuilder::atBlockEnd(&block);
+  OpBuilder builder(b.getContext());
+  builder.setInsertionPointToEnd(&block);
   linalg::YieldOp::create(builder, b.getLoc(), ValueRange{block.getArgument(0)});
   nest.body = &block;
   return nest;
@@ -180,8 +148,7 @@ FailureOr<LoopNest> RowsEmitter::genericNest(linalg::GenericOp op) {
       continue;
     }
     const TensorValue& tensor = f.tensors[operand];
-    if (!tensor.memref && !tensor.scalar)
-      return op.emitOpError("reads a tensor that was never written");
+    if (tensor.isEmpty()) return op.emitOpError("reads a tensor that was never written");
     FailureOr<Access> access = f.access(op, tensor, maps[i]);
     if (failed(access)) return failure();
     nest.inputs.push_back(*access);
@@ -205,7 +172,6 @@ FailureOr<LoopNest> RowsEmitter::genericNest(linalg::GenericOp op) {
   return nest;
 }
 
-/// The loops of a step: one for a linalg.generic, one per part for ops that put tensors together.
 FailureOr<std::vector<LoopNest>> RowsEmitter::nestsOf(Operation* op) {
   std::vector<LoopNest> nests;
   if (auto generic = dyn_cast<linalg::GenericOp>(op)) {
@@ -250,34 +216,30 @@ LogicalResult RowsEmitter::emitByOp() {
     int64_t offset = f.shared.reserve(size * storageBytes(tensor.element));
     tensor.memref = b.view(f.sharedScratch, b.constant(offset), size, tensor.element);
   }
-  for (Operation* op : views) {
-    FailureOr<std::optional<TensorValue>> view = f.viewOf(op);
-    if (failed(view)) return failure();
-    f.tensors[op->getResult(0)] = **view;
-  }
+  if (failed(resolveViews())) return failure();
   for (Operation* op : steps) {
     FailureOr<std::vector<LoopNest>> nests = nestsOf(op);
     if (failed(nests)) return failure();
     for (LoopNest& nest : *nests)
-      if (failed(emitParallelNest(b, nest, f.sharedScratch, f.shared))) return failure();
+      if (failed(emitOnAllThreads(nest))) return failure();
   }
   for (auto [value, i] : copies)
-    if (failed(emitParallelNest(b, copyNest(f.tensors[value], f.results[i]), f.sharedScratch,
-                                f.shared)))
-      return failure();
+    if (failed(emitOnAllThreads(copyNest(f.tensors[value], f.results[i])))) return failure();
   return success();
 }
 
+LogicalResult RowsEmitter::emitOnAllThreads(const LoopNest& nest) {
+  if (std::optional<Product> product = matchProduct(nest)) return emitParallelProduct(f, *product);
+  return emitParallelNest(b, nest, f.sharedScratch, f.shared);
+}
+
 LogicalResult RowsEmitter::emit() {
-  if (failed(collect()) || failed(assignResults())) return failure();
+  if (failed(collect())) return failure();
+  assignResults();
   if (auto rank = f.kernel->getAttrOfType<IntegerAttr>("weir.row_rank")) rowRank = rank.getInt();
   if (rowRank == 0 || steps.size() + copies.size() <= 1) return emitByOp();
   return emitByRows();
 }
-
-LogicalResult RowsEmitter::emitByRows() { return emitByOp(); }
-
-}  // namespace
 
 LogicalResult emitRowsKernel(KernelFunction& f) { return RowsEmitter(f).emit(); }
 

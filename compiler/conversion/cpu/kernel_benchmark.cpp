@@ -1,0 +1,130 @@
+// Speed of typical kernels on 2 threads, next to a triad of this process. Run by hand.
+
+#include <omp.h>
+
+#include <algorithm>
+#include <chrono>
+#include <cstdio>
+#include <cstring>
+#include <functional>
+#include <string>
+
+#include "compiler/conversion/cpu/kernel_runner.h"
+#include "compiler/conversion/cpu/test_util.h"
+
+namespace weir {
+namespace {
+
+double seconds(const std::function<void()>& call) {
+  double best = 1e9;
+  for (int round = 0; round < 12; ++round) {
+    auto start = std::chrono::steady_clock::now();
+    call();
+    best = std::min(
+        best, std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count());
+  }
+  return best;
+}
+
+std::string product(const char* a, const char* b, const char* aMap, const char* bMap,
+                    const char* type) {
+  std::string t = type, widen;
+  if (t == "bf16")
+    widen =
+        "%xe = arith.extf %x : bf16 to f32\n%ye = arith.extf %y : bf16 to f32\n%p = arith.mulf "
+        "%xe, %ye : f32";
+  else
+    widen = "%p = arith.mulf %x, %y : f32";
+  return std::string("func.func @k(%a: tensor<") + a + t + ">, %b: tensor<" + b + t +
+         ">) -> tensor<$Mx$Nxf32> attributes {weir.kernel, weir.row_rank = 0 : i64} {\n%z = "
+         "arith.constant 0.0 : f32\n"
+         "%e = tensor.empty() : tensor<$Mx$Nxf32>\n"
+         "%f = linalg.fill ins(%z : f32) outs(%e : tensor<$Mx$Nxf32>) -> tensor<$Mx$Nxf32>\n"
+         "%r = linalg.generic {indexing_maps = [affine_map<(m, n, k) -> " +
+         aMap + ">, affine_map<(m, n, k) -> " + bMap +
+         ">, affine_map<(m, n, k) -> (m, n)>], iterator_types = [\"parallel\", \"parallel\", "
+         "\"reduction\"]} "
+         "ins(%a, %b : tensor<" +
+         a + t + ">, tensor<" + b + t + ">) outs(%f : tensor<$Mx$Nxf32>) {\n^bb0(%x: " + t +
+         ", %y: " + t + ", %o: f32):\n" + widen +
+         "\n%s = arith.addf %o, %p : f32\nlinalg.yield %s : f32\n} -> tensor<$Mx$Nxf32>\nreturn %r "
+         ": "
+         "tensor<$Mx$Nxf32>\n}";
+}
+
+void benchmarkProduct(const char* what, const std::string& text, int64_t m, int64_t n, int64_t k,
+                      IsaLevel level) {
+  auto kernel = LoadedKernel::create(fill(text, {{'M', m}, {'N', n}, {'K', k}}), level);
+  if (!kernel) return;
+  auto a = randomValues(m * k, 1), b = randomValues(k * n, 2), c = randomValues(m * n, 3);
+  std::vector<void*> buffers = {a.data(), b.data(), c.data()};
+  kernel->run(buffers, 2);
+  double s = seconds([&] { kernel->runAgain(buffers); });
+  std::printf("%-28s %5ld x %5ld x %5ld: %8.3f ms %7.1f GFLOP/s\n", what, m, n, k, s * 1e3,
+              2e-9 * m * n * k / s);
+}
+
+void benchmarkElementwise(IsaLevel level) {
+  const char* text = R"(
+func.func @k(%x: tensor<8192x1536xf32>, %y: tensor<8192x1536xf32>) -> tensor<8192x1536xf32> attributes {weir.kernel, weir.row_rank = 1 : i64} {
+  %e = tensor.empty() : tensor<8192x1536xf32>
+  %r = linalg.generic {indexing_maps = [affine_map<(i, j) -> (i, j)>, affine_map<(i, j) -> (i, j)>, affine_map<(i, j) -> (i, j)>],
+      iterator_types = ["parallel", "parallel"]} ins(%x, %y : tensor<8192x1536xf32>, tensor<8192x1536xf32>) outs(%e : tensor<8192x1536xf32>) {
+  ^bb0(%a: f32, %b: f32, %o: f32):
+    %one = arith.constant 1.0 : f32
+    %n = arith.negf %a : f32
+    %x1 = math.exp %n : f32
+    %d = arith.addf %x1, %one : f32
+    %q = arith.divf %a, %d : f32
+    %p = arith.mulf %q, %b : f32
+    linalg.yield %p : f32
+  } -> tensor<8192x1536xf32>
+  return %r : tensor<8192x1536xf32>
+})";
+  auto kernel = LoadedKernel::create(text, level);
+  if (!kernel) return;
+  int64_t size = 8192 * 1536;
+  auto a = randomValues(size, 1), b = randomValues(size, 2), c = randomValues(size, 3);
+  std::vector<void*> buffers = {a.data(), b.data(), c.data()};
+  kernel->run(buffers, 2);
+  double s = seconds([&] { kernel->runAgain(buffers); });
+  double triad = seconds([&] {
+#pragma omp parallel for num_threads(2)
+    for (int64_t i = 0; i < size; ++i) c[i] = a[i] + 2 * b[i];
+  });
+  std::printf("silu(a) * b 8192 x 1536: %.2f ms %.1f GB/s; triad %.2f ms %.1f GB/s\n", s * 1e3,
+              12e-9 * size / s, triad * 1e3, 12e-9 * size / triad);
+}
+
+void run() {
+  IsaLevel level = hostLevel();
+  IsaLevel f32 = std::min(level, IsaLevel::Avx512);
+  benchmarkElementwise(f32);
+  auto plain = product("$Mx$Kx", "$Kx$Nx", "(m, k)", "(k, n)", "f32");
+  auto transposed = product("$Mx$Kx", "$Nx$Kx", "(m, k)", "(n, k)", "f32");
+  auto weights = product("$Kx$Mx", "$Kx$Nx", "(k, m)", "(k, n)", "f32");
+  benchmarkProduct("f32", plain, 8192, 512, 512, f32);
+  benchmarkProduct("f32, B transposed", transposed, 8192, 512, 512, f32);
+  benchmarkProduct("f32", plain, 2048, 2048, 2048, f32);
+  benchmarkProduct("f32 weight gradient", weights, 512, 512, 8192, f32);
+  benchmarkProduct("f32 weight gradient", weights, 64, 64, 16384, f32);
+  benchmarkProduct("f32 small", transposed, 1280, 64, 64, f32);
+  benchmarkProduct("f32 decode", transposed, 1, 512, 512, f32);
+  if (f32 == IsaLevel::Avx512)
+    benchmarkProduct("f32 on AVX2", plain, 8192, 512, 512, IsaLevel::Avx2);
+  auto bf16 = product("$Mx$Kx", "$Kx$Nx", "(m, k)", "(k, n)", "bf16");
+  auto bf16Transposed = product("$Mx$Kx", "$Nx$Kx", "(m, k)", "(n, k)", "bf16");
+  auto bf16Weights = product("$Kx$Mx", "$Kx$Nx", "(k, m)", "(k, n)", "bf16");
+  for (IsaLevel l : {f32, level}) {
+    benchmarkProduct("bf16", bf16, 8192, 512, 512, l);
+    benchmarkProduct("bf16, B transposed", bf16Transposed, 8192, 512, 512, l);
+    benchmarkProduct("bf16", bf16, 2048, 2048, 2048, l);
+    benchmarkProduct("bf16 weight gradient", bf16Weights, 512, 512, 8192, l);
+    if (level == f32) break;
+  }
+}
+
+}  // namespace
+}  // namespace weir
+
+int main() { weir::run(); }

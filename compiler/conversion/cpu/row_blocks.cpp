@@ -1,0 +1,264 @@
+// Blocks of rows: the ops of a group one after the other on rows that fit in a cache.
+
+#include "compiler/conversion/cpu/rows_emitter.h"
+#include "mlir/Dialect/Linalg/IR/Linalg.h"
+
+namespace weir {
+
+using namespace mlir;
+
+namespace {
+
+void forEachAccess(const LoopNest& nest, function_ref<void(const Access&)> visit) {
+  for (const Access& input : nest.inputs) visit(input);
+  for (const LoopOutput& output : nest.outputs) {
+    visit(output.access);
+    if (output.init) visit(*output.init);
+  }
+}
+
+bool usesIndex(Block& body, int64_t dim) {
+  bool used = false;
+  body.walk([&](linalg::IndexOp op) { used |= static_cast<int64_t>(op.getDim()) == dim; });
+  return used;
+}
+
+}  // namespace
+
+/// Merges row dimensions that every operand of every op walks as one, and checks that the ops do
+/// share them.
+LogicalResult RowsEmitter::groupRows(ArrayRef<LoopNest> nests) {
+  for (size_t d = 0; d < rowRank; ++d) {
+    int64_t extent = nests[0].dims.size() > d ? nests[0].dims[d].extent : 0;
+    bool together = d > 0;
+    for (const LoopNest& nest : nests) {
+      if (nest.dims.size() <= d || nest.dims[d].extent != extent || nest.dims[d].reduction)
+        return f.kernel.emitError("row dimension ")
+               << d << " is not shared by all ops of the kernel";
+      if (!together) continue;
+      forEachAccess(nest, [&](const Access& access) {
+        if (!access.isScalar()) together &= access.strides[d - 1] == access.strides[d] * extent;
+      });
+      together &= !usesIndex(*nest.body, d - 1) && !usesIndex(*nest.body, d);
+    }
+    if (together) {
+      rows.back().last = d;
+      rows.back().extent *= extent;
+    } else {
+      rows.push_back({d, d, extent});
+    }
+  }
+  return success();
+}
+
+/// Chooses the group that is split and its rows per block.
+void RowsEmitter::chooseBlocks(bool hasProduct) {
+  int64_t total = 1, bytes = 1;
+  for (const RowGroup& group : rows) total *= group.extent;
+  for (Value value : tiles) {
+    const TensorValue& tensor = f.tensors[value];
+    bytes += ShapedType::getNumElements(tensor.shape) / total * storageBytes(tensor.element);
+  }
+  int64_t tile = b.target.tileRows();
+  // Larger blocks repay packed operands of products; without products, tiles should stay near the
+  // first cache.
+  int64_t target = hasProduct ? std::min<int64_t>(CpuTarget::kTileBytes / bytes, 16 * tile)
+                              : std::min<int64_t>(CpuTarget::kTileBytes / 4 / bytes, 1024);
+  target =
+      std::min(target, std::max<int64_t>(hasProduct ? tile : 1, total / (2 * CpuTarget::kWorkers)));
+  target = std::max<int64_t>(target, 1);
+  split = rows.size() - 1;
+  int64_t inner = 1;
+  while (split > 0 && rows[split].extent * inner <= target / 2) inner *= rows[split--].extent;
+  int64_t extent = rows[split].extent;
+  chunk = std::clamp<int64_t>(target / inner, 1, extent);
+  chunk = divideUp(extent, divideUp(extent, chunk));
+  if (hasProduct && inner == 1 && chunk > tile) chunk = std::min(extent, roundUp(chunk, tile));
+}
+
+/// Gives tiles strides and offsets in thread scratch memory; values that are no longer read make
+/// room. Returns its size.
+int64_t RowsEmitter::planTiles() {
+  DenseMap<Value, size_t> lastUse;
+  std::function<void(Value, size_t)> use = [&](Value value, size_t step) {
+    Operation* op = value.getDefiningOp();
+    if (op && llvm::is_contained(views, op)) return use(op->getOperand(0), step);
+    if (tiles.contains(value)) lastUse[value] = std::max(lastUse[value], step);
+  };
+  for (auto [i, op] : llvm::enumerate(steps)) {
+    for (Value operand : op->getOperands()) use(operand, i);
+    for (Value result : op->getResults()) use(result, i);
+  }
+  for (auto [value, i] : copies) use(value, steps.size());
+  struct Live {
+    int64_t from, to;
+    size_t until;
+  };
+  SmallVector<Live> live;
+  int64_t size = 0;
+  for (auto [i, op] : llvm::enumerate(steps)) {
+    llvm::erase_if(live, [&, i = i](const Live& l) { return l.until < i; });
+    for (Value value : op->getResults()) {
+      if (!tiles.contains(value)) continue;
+      TensorValue& tensor = f.tensors[value];
+      int64_t elements = 1;
+      for (size_t d = tensor.shape.size(); d-- > rowRank;) {
+        tensor.strides[d] = elements;
+        elements *= tensor.shape[d];
+      }
+      for (size_t g = rows.size(); g-- > 0;) {
+        int64_t stride = g < split ? 0 : elements;
+        for (size_t d = rows[g].last + 1; d-- > rows[g].first;) {
+          tensor.strides[d] = stride;
+          stride *= tensor.shape[d];
+        }
+        if (g >= split) elements *= g == split ? chunk : rows[g].extent;
+      }
+      int64_t bytes = roundUp(elements * storageBytes(tensor.element), 64), at = 0;
+      llvm::sort(live, [](const Live& x, const Live& y) { return x.from < y.from; });
+      for (const Live& l : live) {
+        if (at + bytes <= l.from) break;
+        at = std::max(at, l.to);
+      }
+      live.push_back({at, at + bytes, lastUse[value]});
+      tileOffsets[value] = at;
+      size = std::max(size, at + bytes);
+    }
+  }
+  return size;
+}
+
+/// Replaces the row dimensions of `nest` by their groups.
+LoopNest RowsEmitter::mergeRows(const LoopNest& nest) {
+  LoopNest merged = nest;
+  merged.dims.clear();
+  for (const RowGroup& group : rows) {
+    LoopDim dim;
+    dim.extent = group.extent;
+    dim.row = true;
+    if (group.first == group.last) dim.source = group.first;
+    merged.dims.push_back(dim);
+  }
+  merged.dims.append(nest.dims.begin() + rowRank, nest.dims.end());
+  auto merge = [&](Access& access) {
+    if (access.isScalar()) return;
+    SmallVector<int64_t> strides;
+    for (const RowGroup& group : rows) strides.push_back(access.strides[group.last]);
+    strides.append(access.strides.begin() + rowRank, access.strides.end());
+    access.strides = strides;
+  };
+  for (Access& input : merged.inputs) merge(input);
+  for (LoopOutput& output : merged.outputs) {
+    merge(output.access);
+    if (output.init) merge(*output.init);
+  }
+  return merged;
+}
+
+/// Narrows `nest` to a block of rows.
+LoopNest RowsEmitter::toBlock(const LoopNest& nest, const RowBlock& block) {
+  LoopNest mine = mergeRows(nest);
+  auto move = [&](Access& access) {
+    if (access.isScalar() || access.tile) return;
+    for (size_t g = 0; g < split; ++g)
+      access.base = b.offset(access.base, block.outer[g], access.strides[g]);
+    access.base = b.offset(access.base, block.from, access.strides[split]);
+  };
+  for (Access& input : mine.inputs) move(input);
+  for (LoopOutput& output : mine.outputs) {
+    move(output.access);
+    if (output.init) move(*output.init);
+  }
+  for (size_t g = 0; g < split; ++g) {
+    mine.dims[g].start = block.outer[g];
+    mine.dims[g].extent = 1;
+  }
+  LoopDim& dim = mine.dims[split];
+  if (block.size) dim.lastSize = dim.extent % chunk;
+  dim.extent = chunk;
+  dim.size = block.size;
+  dim.start = block.from;
+  return mine;
+}
+
+LogicalResult RowsEmitter::emitBlock(Value block, int64_t chunks) {
+  RowBlock rowBlock;
+  rowBlock.from = b.mul(b.rem(block, chunks), chunk);
+  int64_t extent = rows[split].extent;
+  if (extent % chunk != 0)
+    rowBlock.size = b.minimum(b.constant(chunk), b.sub(b.constant(extent), rowBlock.from));
+  Value rest = b.div(block, chunks);
+  rowBlock.outer.resize(split);
+  for (size_t g = split; g-- > 0;) {
+    rowBlock.outer[g] = b.rem(rest, rows[g].extent);
+    rest = b.div(rest, rows[g].extent);
+  }
+  Value threadOffset = f.threadOffset();
+  for (Value value : tiles) {
+    TensorValue& tensor = f.tensors[value];
+    int64_t elements = chunk * tensor.strides[rows[split].last];
+    tensor.memref =
+        b.view(f.threadScratch, b.add(threadOffset, tileOffsets[value]), elements, tensor.element);
+  }
+  if (failed(resolveViews())) return failure();
+  auto emit = [&](Operation* op, const LoopNest& nest) -> LogicalResult {
+    LoopNest mine = toBlock(nest, rowBlock);
+    std::optional<Product> product = matchProduct(mine);
+    if (!product) return emitLoopNest(b, mine);
+    auto right = op ? packed.find(op) : packed.end();
+    std::optional<PackedOperand> operand;
+    if (right != packed.end()) operand = right->second;
+    return emitProductTile(f, *product, operand, threadOffset, f.thread);
+  };
+  for (Operation* op : steps) {
+    FailureOr<std::vector<LoopNest>> nests = nestsOf(op);
+    if (failed(nests)) return failure();
+    for (const LoopNest& nest : *nests)
+      if (failed(emit(op, nest))) return failure();
+  }
+  for (auto [value, i] : copies)
+    if (failed(emit(nullptr, copyNest(f.tensors[value], f.results[i])))) return failure();
+  return success();
+}
+
+LogicalResult RowsEmitter::emitByRows() {
+  for (Value value : tiles) f.tensors[value].tile = true;
+  if (failed(resolveViews())) return failure();
+  std::vector<LoopNest> all;
+  SmallVector<std::pair<Operation*, size_t>> products;
+  for (Operation* op : steps) {
+    FailureOr<std::vector<LoopNest>> nests = nestsOf(op);
+    if (failed(nests)) return failure();
+    if (nests->size() == 1) products.emplace_back(op, all.size());
+    all.insert(all.end(), nests->begin(), nests->end());
+  }
+  for (auto [value, i] : copies) all.push_back(copyNest(f.tensors[value], f.results[i]));
+  if (failed(groupRows(all))) return failure();
+  bool hasProduct = false;
+  int64_t work = 0;
+  for (const LoopNest& nest : all) {
+    int64_t product = 1;
+    for (const LoopDim& dim : nest.dims) product *= dim.extent;
+    work += product;
+  }
+  for (auto [op, i] : products) {
+    std::optional<Product> product = matchProduct(mergeRows(all[i]));
+    if (!product) continue;
+    hasProduct = true;
+    // An operand that all rows share is packed once.
+    const Access& right = product->nest.inputs[1];
+    bool shared = !right.tile && !product->nest.dims[product->n].row;
+    for (size_t d : product->outer) shared &= right.strides[d] == 0;
+    if (shared) packed[op] = packOperand(f, *product);
+  }
+  chooseBlocks(hasProduct);
+  f.thread.reserve(planTiles());
+  int64_t chunks = divideUp(rows[split].extent, chunk), blocks = chunks;
+  for (size_t g = 0; g < split; ++g) blocks *= rows[g].extent;
+  LogicalResult result = success();
+  b.parallelLoop(blocks, work >= kParallelWork,
+                 [&](Value block) { result = emitBlock(block, chunks); });
+  return result;
+}
+
+}  // namespace weir

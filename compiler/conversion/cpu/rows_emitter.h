@@ -1,0 +1,66 @@
+// Emission of kernels of linalg ops: see rows_kernel.cpp (storage and loops of each op) and
+// row_blocks.cpp (blocks of rows).
+
+#ifndef WEIR_COMPILER_CONVERSION_CPU_ROWS_EMITTER_H_
+#define WEIR_COMPILER_CONVERSION_CPU_ROWS_EMITTER_H_
+
+#include "compiler/conversion/cpu/kernel_function.h"
+#include "compiler/conversion/cpu/product.h"
+
+namespace weir {
+
+class RowsEmitter {
+ public:
+  explicit RowsEmitter(KernelFunction& f) : f(f), b(f.b) {}
+  mlir::LogicalResult emit();
+
+ private:
+  /// Row dimensions [first, last] of the ops, which all operands walk as one of `extent` steps.
+  struct RowGroup {
+    size_t first = 0, last = 0;
+    int64_t extent = 1;
+  };
+  /// The current block: indices of the groups before `split`, and the range of group `split`.
+  struct RowBlock {
+    ValueList outer;
+    mlir::Value from, size;
+  };
+
+  mlir::LogicalResult collect();
+  void assignResults();
+  mlir::LogicalResult resolveViews();
+  mlir::LogicalResult emitByOp();
+  mlir::LogicalResult emitOnAllThreads(const LoopNest& nest);
+
+  mlir::LogicalResult emitByRows();
+  mlir::LogicalResult groupRows(llvm::ArrayRef<LoopNest> nests);
+  void chooseBlocks(bool hasProduct);
+  int64_t planTiles();
+  LoopNest mergeRows(const LoopNest& nest);
+  LoopNest toBlock(const LoopNest& nest, const RowBlock& block);
+  mlir::LogicalResult emitBlock(mlir::Value block, int64_t chunks);
+
+  /// The loops of a step: one for a linalg.generic, one per part for ops that put tensors together.
+  mlir::FailureOr<std::vector<LoopNest>> nestsOf(mlir::Operation* op);
+  mlir::FailureOr<LoopNest> genericNest(mlir::linalg::GenericOp op);
+  LoopNest copyNest(const TensorValue& from, const TensorValue& to);
+
+  KernelFunction& f;
+  KernelBuilder& b;
+  /// Ops that make storage, and ops that make views of it, in order.
+  llvm::SmallVector<mlir::Operation*> steps, views;
+  /// Returned values that live elsewhere, and the number of the result.
+  llvm::SmallVector<std::pair<mlir::Value, unsigned>> copies;
+  /// Values that only the kernel sees.
+  llvm::SetVector<mlir::Value> tiles;
+  llvm::DenseMap<mlir::Value, int64_t> tileOffsets;
+  llvm::DenseMap<mlir::Operation*, PackedOperand> packed;
+  llvm::SmallVector<RowGroup> rows;
+  size_t rowRank = 0, split = 0;
+  int64_t chunk = 1;
+  llvm::SmallVector<std::unique_ptr<mlir::Block>> ownBlocks;
+};
+
+}  // namespace weir
+
+#endif  // WEIR_COMPILER_CONVERSION_CPU_ROWS_EMITTER_H_
