@@ -15,7 +15,8 @@ def Weir_ScanOp : Weir_Op<"scan", [
     Pure, AttrSizedOperandSegments,
     InferTypeOpAdaptorWithIsCompatible,
     DeclareOpInterfaceMethods<TimeMixingOpInterface, ["bindSegments", "bindStart", "isCausal"]>,
-    DeclareOpInterfaceMethods<CostOpInterface, ["cost"]>]> {
+    DeclareOpInterfaceMethods<CostOpInterface, ["cost"]>,
+    DeclareOpInterfaceMethods<DifferentiableOpInterface, ["buildVjp"]>]> {
   let summary = "a first-order linear recurrence along time";
   let description = [{
     h_t = a_t h_{t-1} + b_t, for every point of the parallel dimensions. In the simple form the inputs are a and b, and

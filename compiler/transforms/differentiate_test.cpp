@@ -1,5 +1,4 @@
-// Derivative rules against central differences, in f64, on the interpreter of
-// evaluator.h.
+// Derivative rules against central differences, in f64, on the interpreter of evaluator.h.
 
 #include <cmath>
 #include <random>
@@ -7,14 +6,15 @@
 #include "compiler/dialect/dialect.h"
 #include "compiler/dialect/upstream_vjp.h"
 #include "compiler/transforms/evaluator.h"
+#include "gtest/gtest.h"
 #include "mlir/Dialect/Arith/IR/Arith.h"
 #include "mlir/Dialect/Math/IR/Math.h"
 #include "mlir/Dialect/Tensor/IR/Tensor.h"
 #include "mlir/Parser/Parser.h"
 #include "mlir/Pass/PassManager.h"
-#include "gtest/gtest.h"
 
 #include "compiler/transforms/differentiate_pass.h"
+#include "compiler/transforms/partition_pass.h"
 
 namespace weir {
 namespace {
@@ -44,9 +44,8 @@ class DifferentiateTest : public ::testing::Test {
     return result;
   }
 
-  /// Differentiates @f of `text` and compares every gradient with central
-  /// differences of its first result. The function's arguments are drawn from
-  /// [low, high].
+  /// Differentiates @f of `text` and compares every gradient with central differences of its first
+  /// result. The function's arguments are drawn from [low, high].
   void check(const std::string& text, double low = -1.0, double high = 1.0) {
     OwningOpRef<ModuleOp> original = parse(text), joint = parse(text);
     ASSERT_TRUE(original);
@@ -79,10 +78,47 @@ class DifferentiateTest : public ::testing::Test {
       }
     }
     EXPECT_GT(compared, 0u);
+    checkPartition(*joint, f, arguments, *results);
   }
 
-  /// loss = sum(w * op(x...)) over tensors of four elements, with every x and w
-  /// a parameter.
+  /// The two functions after weir-partition compute what the joint one does.
+  void checkPartition(ModuleOp joint, func::FuncOp f, ArrayRef<HostTensor> arguments,
+                      const std::vector<HostTensor>& expected) {
+    for (const char* recompute : {"none", "cheap"}) {
+      OwningOpRef<ModuleOp> copy = joint.clone();
+      PassManager passes(&context);
+      PartitionOptions options;
+      options.recompute = recompute;
+      passes.addPass(createPartition(options));
+      ASSERT_TRUE(succeeded(passes.run(*copy)));
+      auto forward = copy->lookupSymbol<func::FuncOp>("f_forward");
+      auto backward = copy->lookupSymbol<func::FuncOp>("f_backward");
+      ASSERT_TRUE(forward && backward);
+      auto outputs = Evaluator().run(forward, arguments);
+      ASSERT_TRUE(succeeded(outputs));
+      std::vector<HostTensor> residuals;
+      for (unsigned i = 0; i < backward.getNumArguments(); ++i) {
+        if (auto index = backward.getArgAttrOfType<IntegerAttr>(i, "weir.residual")) {
+          for (unsigned r = 0; r < forward.getNumResults(); ++r)
+            if (forward.getResultAttr(r, "weir.residual") == index)
+              residuals.push_back((*outputs)[r]);
+        } else {
+          for (unsigned a = 0; a < f.getNumArguments(); ++a)
+            if (f.getArgAttr(a, "weir.param") == backward.getArgAttr(i, "weir.param"))
+              residuals.push_back(arguments[a]);
+        }
+      }
+      ASSERT_EQ(residuals.size(), backward.getNumArguments());
+      auto gradients = Evaluator().run(backward, residuals);
+      ASSERT_TRUE(succeeded(gradients));
+      ASSERT_EQ(gradients->size() + f.getNumResults(), expected.size());
+      EXPECT_EQ((*outputs)[0].data, expected[0].data);
+      for (size_t i = 0; i < gradients->size(); ++i)
+        EXPECT_EQ((*gradients)[i].data, expected[f.getNumResults() + i].data);
+    }
+  }
+
+  /// loss = sum(w * op(x...)) over tensors of four elements, with every x and w a parameter.
   std::string elementwise(const std::string& op, unsigned operands) {
     std::string arguments, names, types, body = op;
     for (unsigned i = 0; i < operands; ++i) {
@@ -115,8 +151,8 @@ class DifferentiateTest : public ::testing::Test {
     check(elementwise("%y = " + name + " %x0, %x1 : tensor<4xf64>", 2), low, high);
   }
 
-  /// A function of parameters %x : X and %w : W whose loss is the sum of sin of
-  /// the result %y : Y of `body`.
+  /// A function of parameters %x : X and %w : W whose loss is the sum of sin of the result %y : Y
+  /// of `body`.
   std::string function(const std::string& x, const std::string& w, const std::string& y,
                        const std::string& body) {
     int64_t rank = std::count(y.begin(), y.end(), 'x');
@@ -127,18 +163,17 @@ class DifferentiateTest : public ::testing::Test {
     }
     std::string map = "(" + dims + ") -> ";
     return "func.func @f(%x: " + x + " {weir.param = \"x\"}, %w: " + w +
-           " {weir.param = \"w\"}) -> (tensor<f64> {weir.output = \"loss\"}) "
-           "{\n%zero = arith.constant 0.0 : f64\n" +
+           " {weir.param = \"w\"}) -> (tensor<f64> {weir.output = \"loss\"}) {\n%zero = "
+           "arith.constant 0.0 : f64\n" +
            body +
-           "%e0 = tensor.empty() : tensor<f64>\n%z0 = linalg.fill ins(%zero : "
-           "f64) outs(%e0 : tensor<f64>) -> tensor<f64>\n"
+           "%e0 = tensor.empty() : tensor<f64>\n%z0 = linalg.fill ins(%zero : f64) outs(%e0 : "
+           "tensor<f64>) -> tensor<f64>\n"
            "%loss = linalg.generic {indexing_maps = [affine_map<" +
            map + "(" + dims + ")>, affine_map<" + map + "()>], iterator_types = [" + iterators +
            "]} ins(%y : " + y +
-           ") outs(%z0 : tensor<f64>) {\n^bb0(%a: f64, %o: f64):\n%s = "
-           "math.sin %a : f64\n%n = arith.addf %o, %s : f64\n"
-           "linalg.yield %n : f64\n} -> tensor<f64>\nreturn %loss : "
-           "tensor<f64>\n}";
+           ") outs(%z0 : tensor<f64>) {\n^bb0(%a: f64, %o: f64):\n%s = math.sin %a : f64\n%n = "
+           "arith.addf %o, %s : f64\n"
+           "linalg.yield %n : f64\n} -> tensor<f64>\nreturn %loss : tensor<f64>\n}";
   }
 
   MLIRContext context;
@@ -280,6 +315,64 @@ TEST_F(DifferentiateTest, SlicesAndViews) {
     %v = tensor.collapse_shape %i [[0, 1], [2]] : tensor<2x3x2xf64> into tensor<6x2xf64>
     %m = arith.mulf %v, %v : tensor<6x2xf64>
     %y = tensor.extract_slice %m[1, 1] [2, 1] [1, 1] : tensor<6x2xf64> to tensor<2x1xf64>
+)"));
+}
+
+/// loss = sum(sin(y)) + sum(last^2) of a scan with regions, over two batches, five steps, and a
+/// state of two by three.
+std::string scanFunction(const std::string& direction, const std::string& extraArgument,
+                         const std::string& segments) {
+  return R"(
+  func.func @f(%x: tensor<2x5x2xf64> {weir.param = "x"}, %k: tensor<2x3xf64> {weir.param = "k"},
+               %c: tensor<2x5x3xf64> {weir.param = "c"}, %h0: tensor<2x2x3xf64> {weir.param = "h0"})" +
+         extraArgument + R"() -> (tensor<f64> {weir.output = "loss"}) {
+    %zero = arith.constant 0.0 : f64
+    %e = tensor.empty() : tensor<f64>
+    %z = linalg.fill ins(%zero : f64) outs(%e : tensor<f64>) -> tensor<f64>
+    %y, %last, %states = weir.scan(%x, %k, %c) from %h0 )" +
+         segments + " " + direction + R"( chunk(2)
+        prologue {
+        ^bb0(%xs: f64, %ks: f64, %cs: f64):
+          %a = math.tanh %ks : f64
+          %p = arith.mulf %xs, %cs : f64
+          %b = arith.addf %p, %ks : f64
+          weir.yield %a, %b : f64, f64
+        } epilogue {
+        ^bb0(%h: f64, %xs: f64, %ks: f64, %cs: f64):
+          %p = arith.mulf %h, %cs : f64
+          %q = arith.mulf %p, %xs : f64
+          weir.yield %q : f64
+        } {indexing_maps = [affine_map<(b, t, d, n) -> (b, t, d)>, affine_map<(b, t, d, n) -> (d, n)>,
+             affine_map<(b, t, d, n) -> (b, t, n)>, affine_map<(b, t, d, n) -> (b, t, d)>],
+           iterator_types = ["parallel", "time", "parallel", "parallel"]}
+        : (tensor<2x5x2xf64>, tensor<2x3xf64>, tensor<2x5x3xf64>, tensor<2x2x3xf64>)" +
+         (segments.empty() ? "" : ", tensor<2x5xi32>") +
+         R"() -> (tensor<2x5x2xf64>, tensor<2x2x3xf64>, tensor<3x2x2x3xf64>)
+    %l = linalg.generic {indexing_maps = [affine_map<(b, t, d) -> (b, t, d)>, affine_map<(b, t, d) -> ()>],
+        iterator_types = ["reduction", "reduction", "reduction"]} ins(%y : tensor<2x5x2xf64>) outs(%z : tensor<f64>) {
+    ^bb0(%a: f64, %o: f64):
+      %s = math.sin %a : f64
+      %n = arith.addf %o, %s : f64
+      linalg.yield %n : f64
+    } -> tensor<f64>
+    %loss = linalg.generic {indexing_maps = [affine_map<(b, t, d) -> (b, t, d)>, affine_map<(b, t, d) -> ()>],
+        iterator_types = ["reduction", "reduction", "reduction"]} ins(%last : tensor<2x2x3xf64>) outs(%l : tensor<f64>) {
+    ^bb0(%a: f64, %o: f64):
+      %s = arith.mulf %a, %a : f64
+      %n = arith.addf %o, %s : f64
+      linalg.yield %n : f64
+    } -> tensor<f64>
+    return %loss : tensor<f64>
+  })";
+}
+
+TEST_F(DifferentiateTest, ScanForward) { check(scanFunction("", "", "")); }
+TEST_F(DifferentiateTest, ScanReverse) { check(scanFunction("reverse", "", "")); }
+
+TEST_F(DifferentiateTest, SimpleScanWithoutChunkStates) {
+  check(function("tensor<2x40x3xf64>", "tensor<2x40x3xf64>", "tensor<2x40x3xf64>", R"(
+    %a = math.tanh %x : tensor<2x40x3xf64>
+    %y, %last = weir.scan(%a, %w) : (tensor<2x40x3xf64>, tensor<2x40x3xf64>) -> (tensor<2x40x3xf64>, tensor<2x3xf64>)
 )"));
 }
 

@@ -6,6 +6,7 @@
 #include "mlir/Dialect/Math/IR/Math.h"
 #include "mlir/Dialect/Tensor/IR/Tensor.h"
 #include "mlir/IR/TypeUtilities.h"
+#include "compiler/dialect/scan_ops.h"
 #include "llvm/ADT/STLExtras.h"
 #include "llvm/ADT/StringSwitch.h"
 #include "llvm/ADT/TypeSwitch.h"
@@ -254,6 +255,8 @@ LogicalResult Evaluator::runOp(Operation& op, Env& env) {
     return success();
   }
   if (auto generic = dyn_cast<linalg::GenericOp>(op)) return runGeneric(generic, env);
+  if (auto scan = dyn_cast<ScanOp>(op)) return runScan(scan, env);
+  if (auto scan = dyn_cast<ScanVjpOp>(op)) return runScanVjp(scan, env);
   if (isa<tensor::ExpandShapeOp, tensor::CollapseShapeOp, tensor::CastOp>(op)) {
     HostTensor value = env.at(op.getOperand(0));
     value.shape = shapeOf(op.getResult(0).getType());

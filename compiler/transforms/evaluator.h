@@ -19,6 +19,9 @@
 
 namespace weir {
 
+class ScanOp;
+class ScanVjpOp;
+
 struct HostTensor {
   std::vector<int64_t> shape;  // row-major; empty: a scalar
   std::vector<double> data;
@@ -43,6 +46,11 @@ class Evaluator {
   llvm::LogicalResult runOp(mlir::Operation& op, Env& env);
   llvm::LogicalResult runGeneric(mlir::linalg::GenericOp op, Env& env);
   llvm::LogicalResult runElementwise(mlir::Operation& op, Env& env);
+  llvm::LogicalResult runScan(ScanOp op, Env& env);
+  llvm::LogicalResult runScanVjp(ScanVjpOp op, Env& env);
+  /// The values that a region of scalars yields.
+  llvm::FailureOr<llvm::SmallVector<double>> runRegion(mlir::Region& region,
+                                                       llvm::ArrayRef<double> arguments, Env& env);
   std::vector<int64_t> point;  // indices of the loops of the linalg.generic being run
 };
 
