@@ -30,7 +30,7 @@ ScanOp withChunkStates(ScanOp scan) {
   SmallVector<int64_t> sizes = scan.getIterationSizes();
   unsigned timeDim = scan.getTimeDim();
   int64_t chunk = defaultChunk(sizes[timeDim]);
-  SmallVector<int64_t> shape{llvm::divideCeil(sizes[timeDim], chunk)};
+  SmallVector<int64_t> shape{(sizes[timeDim] + chunk - 1) / chunk};
   for (auto [dim, extent] : llvm::enumerate(sizes))
     if (dim != timeDim) shape.push_back(extent);
   SmallVector<Type> types(scan->getResultTypes());

@@ -320,12 +320,11 @@ TEST_F(DifferentiateTest, SlicesAndViews) {
 
 /// loss = sum(sin(y)) + sum(last^2) of a scan with regions, over two batches, five steps, and a
 /// state of two by three.
-std::string scanFunction(const std::string& direction, const std::string& extraArgument,
-                         const std::string& segments) {
+std::string scanFunction(const std::string& direction, const std::string& segments = "") {
   return R"(
   func.func @f(%x: tensor<2x5x2xf64> {weir.param = "x"}, %k: tensor<2x3xf64> {weir.param = "k"},
-               %c: tensor<2x5x3xf64> {weir.param = "c"}, %h0: tensor<2x2x3xf64> {weir.param = "h0"})" +
-         extraArgument + R"() -> (tensor<f64> {weir.output = "loss"}) {
+               %c: tensor<2x5x3xf64> {weir.param = "c"}, %h0: tensor<2x2x3xf64> {weir.param = "h0"}) -> (tensor<f64> {weir.output = "loss"}) {
+    %segments = arith.constant dense<[[1, 1, 2, 2, 2], [1, 2, 3, 3, 4]]> : tensor<2x5xi32>
     %zero = arith.constant 0.0 : f64
     %e = tensor.empty() : tensor<f64>
     %z = linalg.fill ins(%zero : f64) outs(%e : tensor<f64>) -> tensor<f64>
@@ -366,13 +365,17 @@ std::string scanFunction(const std::string& direction, const std::string& extraA
   })";
 }
 
-TEST_F(DifferentiateTest, ScanForward) { check(scanFunction("", "", "")); }
-TEST_F(DifferentiateTest, ScanReverse) { check(scanFunction("reverse", "", "")); }
+TEST_F(DifferentiateTest, ScanForward) { check(scanFunction("")); }
+TEST_F(DifferentiateTest, ScanOfSegments) {
+  check(scanFunction("", "segments(%segments)"));
+  check(scanFunction("reverse", "segments(%segments)"));
+}
+TEST_F(DifferentiateTest, ScanReverse) { check(scanFunction("reverse")); }
 
 TEST_F(DifferentiateTest, SimpleScanWithoutChunkStates) {
   check(function("tensor<2x40x3xf64>", "tensor<2x40x3xf64>", "tensor<2x40x3xf64>", R"(
-    %a = math.tanh %x : tensor<2x40x3xf64>
-    %y, %last = weir.scan(%a, %w) : (tensor<2x40x3xf64>, tensor<2x40x3xf64>) -> (tensor<2x40x3xf64>, tensor<2x3xf64>)
+    %decay = math.tanh %x : tensor<2x40x3xf64>
+    %y, %last = weir.scan(%decay, %w) : (tensor<2x40x3xf64>, tensor<2x40x3xf64>) -> (tensor<2x40x3xf64>, tensor<2x3xf64>)
 )"));
 }
 

@@ -1,5 +1,7 @@
 // weir.scan and weir.scan_vjp as their descriptions read, point by point.
 
+#include <optional>
+
 #include "compiler/dialect/region_ops.h"
 #include "compiler/dialect/scan_ops.h"
 #include "compiler/transforms/evaluator.h"
@@ -17,7 +19,7 @@ struct Walk {
   SmallVector<int64_t> points;  // the same with one step of time
   unsigned timeDim;
   bool reverse;
-  const HostTensor* segments = nullptr;
+  std::optional<HostTensor> segments;
 
   int64_t length() const { return sizes[timeDim]; }
   int64_t at(int64_t step) const { return reverse ? length() - 1 - step : step; }
@@ -43,7 +45,7 @@ Walk walkOf(OpT op, Evaluator::Env& env) {
   walk.timeDim = op.getTimeDim();
   walk.points[walk.timeDim] = 1;
   walk.reverse = op.getReverse();
-  if (op.getSegments()) walk.segments = &env.at(op.getSegments());
+  if (op.getSegments()) walk.segments = env.at(op.getSegments());
   return walk;
 }
 

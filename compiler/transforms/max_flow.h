@@ -7,6 +7,7 @@
 #ifndef WEIR_COMPILER_TRANSFORMS_MAX_FLOW_H_
 #define WEIR_COMPILER_TRANSFORMS_MAX_FLOW_H_
 
+#include <cstddef>
 #include <cstdint>
 #include <vector>
 
@@ -39,7 +40,7 @@ class MaxFlow {
   std::vector<Edge> edges;  // edge e and its reverse e ^ 1
   std::vector<std::vector<int>> outgoing;
   std::vector<int> level;
-  std::vector<size_t> next;
+  std::vector<std::size_t> next;
   int64_t flow = 0;
 };
 

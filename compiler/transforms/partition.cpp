@@ -237,6 +237,14 @@ LogicalResult Partitioner::run() {
   auto residualAttrs = [&](unsigned i) {
     return DictionaryAttr::get(context, NamedAttribute(residualName, builder.getI64IntegerAttr(i)));
   };
+  auto argumentAttrs = [&](Value value) {
+    DictionaryAttr dictionary = joint.getArgAttrDict(cast<BlockArgument>(value).getArgNumber());
+    return dictionary ? dictionary : DictionaryAttr::get(context);
+  };
+  auto resultAttrs = [&](unsigned i) {
+    DictionaryAttr dictionary = joint.getResultAttrDict(i);
+    return dictionary ? dictionary : DictionaryAttr::get(context);
+  };
   func::FuncOp forward = createFunction("_forward"), backward = createFunction("_backward");
 
   // Backward: its own ops in their order, each preceded by what it needs again.
@@ -251,7 +259,7 @@ LogicalResult Partitioner::run() {
     if (!joint.getResultAttr(i, "weir.gradient")) continue;
     gradients.push_back(inBackward(value));
     types.push_back(value.getType());
-    attrs.push_back(DictionaryAttr::get(context, joint.getResultAttrs(i)));
+    attrs.push_back(resultAttrs(i));
   }
   func::ReturnOp::create(builder, ret.getLoc(), gradients);
   SmallVector<Type> argTypes;
@@ -274,9 +282,7 @@ LogicalResult Partitioner::run() {
   });
   auto handArguments = [&](bool cotangents) {
     for (Value value : ordered)
-      if (isCotangent(value) == cotangents)
-        hand(value, DictionaryAttr::get(
-                        context, joint.getArgAttrs(cast<BlockArgument>(value).getArgNumber())));
+      if (isCotangent(value) == cotangents) hand(value, argumentAttrs(value));
   };
   handArguments(false);
   for (auto [i, value] : llvm::enumerate(residuals)) hand(value, residualAttrs(i));
@@ -295,7 +301,7 @@ LogicalResult Partitioner::run() {
     if (isCotangent(argument)) continue;
     forwardMapping.map(argument, forwardBody.addArgument(argument.getType(), argument.getLoc()));
     argTypes.push_back(argument.getType());
-    argAttrs.push_back(DictionaryAttr::get(context, joint.getArgAttrs(argument.getArgNumber())));
+    argAttrs.push_back(argumentAttrs(argument));
   }
   for (Operation& op : block.without_terminator())
     if (!isBackward(&op)) builder.clone(op, forwardMapping);
@@ -306,7 +312,7 @@ LogicalResult Partitioner::run() {
     if (joint.getResultAttr(i, "weir.gradient")) continue;
     results.push_back(forwardMapping.lookup(value));
     types.push_back(value.getType());
-    attrs.push_back(DictionaryAttr::get(context, joint.getResultAttrs(i)));
+    attrs.push_back(resultAttrs(i));
   }
   for (auto [i, value] : llvm::enumerate(residuals)) {
     results.push_back(forwardMapping.lookup(value));

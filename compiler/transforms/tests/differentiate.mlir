@@ -128,3 +128,18 @@ func.func @unknown(%w: tensor<f32> {weir.param = "w"}) -> (tensor<f32> {weir.out
   %l = arith.remf %w, %k : tensor<f32>
   return %l : tensor<f32>
 }
+
+// -----
+
+// A scan gives one weir.scan_vjp, and is asked for its chunk states where it had none.
+
+// SEEDS-LABEL: func.func @scan
+// SEEDS: %[[SCAN:.*]]:3 = weir.scan(%arg0, %arg1) chunk(16) prologue
+// SEEDS-NOT: weir.scan(
+// SEEDS: %[[VJP:.*]]:2 = weir.scan_vjp(%arg0, %arg1) states(%[[SCAN]]#2) cotangents(%arg2) chunk(16)
+// SEEDS: return %[[SCAN]]#0, %[[VJP]]#0, %[[VJP]]#1
+func.func @scan(%a: tensor<2x40x3xf32> {weir.param = "a"}, %b: tensor<2x40x3xf32> {weir.param = "b"})
+    -> (tensor<2x40x3xf32> {weir.output = "y"}) {
+  %y, %last = weir.scan(%a, %b) : (tensor<2x40x3xf32>, tensor<2x40x3xf32>) -> (tensor<2x40x3xf32>, tensor<2x3xf32>)
+  return %y : tensor<2x40x3xf32>
+}
