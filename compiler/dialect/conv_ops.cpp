@@ -120,16 +120,20 @@ struct Conv {
     SmallVector<Value> inputs;
     SmallVector<AffineMap> maps;
     Value weight = op.getParameters()[0];
+    // A map without a shift would give linalg the longer time of its operand as the loop's extent.
+    auto from = [&](Value tensor, int64_t shift) {
+      return shift == 0 ? l.sliceDim(tensor, 1, 0, time) : tensor;
+    };
     for (int64_t j = 0; j < taps; ++j) {
-      inputs.append({source, weight});
+      inputs.append({from(source, shift(j)), weight});
       maps.append({shifted(shift(j), true), tap(j)});
       if (segments) {
-        inputs.push_back(segments);
+        inputs.push_back(from(segments, shift(j)));
         maps.push_back(shifted(shift(j), false));
       }
     }
     if (segments) {
-      inputs.push_back(segments);
+      inputs.push_back(from(segments, center));
       maps.push_back(shifted(center, false));
     }
     if (bias) {
