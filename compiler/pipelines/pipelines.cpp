@@ -22,7 +22,10 @@ using namespace mlir;
 void addSimplify(OpPassManager& passes) {
   DecomposeOptions keepGradients;
   keepGradients.keepDifferentiable = true;
-  passes.addNestedPass<func::FuncOp>(createDecompose(keepGradients));
+  OpPassManager& function = passes.nest<func::FuncOp>();
+  function.addPass(createDecompose(keepGradients));
+  function.addPass(createFuseElementwise());
+  function.addPass(createAbsorb());
 }
 
 void addFormKernels(OpPassManager& passes) {

@@ -7,7 +7,7 @@
 
 namespace weir {
 
-/// Before differentiation: ops that have no gradient of their own in terms of ops that have one.
+/// Before differentiation: ops that have no gradient of their own become ops that have one, and gates move into scans.
 void addSimplify(mlir::OpPassManager& passes);
 
 /// From functions on static tensors to launches of kernels. For functions that hold a forward or a

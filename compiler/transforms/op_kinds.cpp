@@ -69,12 +69,20 @@ bool reducesOverRows(linalg::GenericOp op) {
   if (op.getNumReductionLoops() == 0) return false;
   SmallVector<utils::IteratorType> iterators = op.getIteratorTypesArray();
   SmallVector<int64_t> extents = op.getStaticLoopRanges();
+  auto isReduced = [&](unsigned loop) { return iterators[loop] == utils::IteratorType::reduction; };
   for (OpOperand* operand : op.getDpsInputOperands()) {
+    AffineMap map = op.getMatchingIndexingMap(operand);
+    // What doesn't change along a sum, a bias for one, says nothing about where the rows are.
+    bool isSummed = false;
+    for (unsigned loop = 0; loop < op.getNumLoops(); ++loop) {
+      isSummed = isSummed || (isReduced(loop) && extents[loop] > 1 && map.isFunctionOfDim(loop));
+    }
+    if (!isSummed) continue;
     // The outermost loop of this input with more than one iteration.
-    for (AffineExpr expr : op.getMatchingIndexingMap(operand).getResults()) {
+    for (AffineExpr expr : map.getResults()) {
       auto dim = dyn_cast<AffineDimExpr>(expr);
       if (dim && extents[dim.getPosition()] == 1) continue;
-      if (!dim || iterators[dim.getPosition()] == utils::IteratorType::parallel) return false;
+      if (!dim || !isReduced(dim.getPosition())) return false;
       break;
     }
   }
