@@ -28,7 +28,7 @@ void addSimplify(OpPassManager& passes) {
   function.addPass(createAbsorb());
 }
 
-void addFormKernels(OpPassManager& passes) {
+void addFormKernels(OpPassManager& passes, const FormKernelsOptions& options) {
   OpPassManager& function = passes.nest<func::FuncOp>();
   function.addPass(createDecompose());
   function.addPass(createCanonicalizerPass());
@@ -39,7 +39,9 @@ void addFormKernels(OpPassManager& passes) {
   function.addPass(createCSEPass());
   // Canonicalization makes new constants of tensors.
   function.addPass(createDecompose());
-  passes.addPass(createDispatch());
+  DispatchOptions dispatch;
+  dispatch.maxOps = options.maxOps;
+  passes.addPass(createDispatch(dispatch));
   passes.addPass(createMergeKernels());
 }
 
@@ -48,7 +50,7 @@ void registerPipelines() {
                              addSimplify);
   PassPipelineRegistration<>("weir-form-kernels",
                              "from functions on static tensors to launches of kernels",
-                             addFormKernels);
+                             [](OpPassManager& passes) { addFormKernels(passes); });
 }
 
 }  // namespace weir

@@ -3,16 +3,24 @@
 #ifndef WEIR_COMPILER_PIPELINES_PIPELINES_H_
 #define WEIR_COMPILER_PIPELINES_PIPELINES_H_
 
+#include <cstdint>
+
 #include "mlir/Pass/PassManager.h"
 
 namespace weir {
 
-/// Before differentiation: ops that have no gradient of their own become ops that have one, and gates move into scans.
+/// Before differentiation: ops that have no gradient of their own become ops that have one, and
+/// gates move into scans.
 void addSimplify(mlir::OpPassManager& passes);
+
+struct FormKernelsOptions {
+  /// Ops that share a kernel; 1 keeps every op on its own, which is slow and easy to understand.
+  int64_t maxOps = 64;
+};
 
 /// From functions on static tensors to launches of kernels. For functions that hold a forward or a
 /// backward pass, but not both.
-void addFormKernels(mlir::OpPassManager& passes);
+void addFormKernels(mlir::OpPassManager& passes, const FormKernelsOptions& options = {});
 
 /// Makes the pipelines known by name (weir-simplify, weir-form-kernels) to tools. Call once.
 void registerPipelines();

@@ -30,6 +30,7 @@ struct Dispatch : impl::DispatchBase<Dispatch> {
     limits.scratchBytes = scratchBytes;
     limits.weightBytes = weightBytes;
     limits.minRows = minRows;
+    limits.maxOps = maxOps;
 
     SymbolTable symbols(getOperation());
     IRRewriter rewriter(&getContext());

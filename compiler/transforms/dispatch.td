@@ -21,6 +21,7 @@ def Dispatch : Pass<"weir-dispatch", "::mlir::ModuleOp"> {
   let options = [
     Option<"scratchBytes", "scratch-bytes", "int64_t", "524288", "bytes that a block of rows may keep inside a kernel">,
     Option<"weightBytes", "weight-bytes", "int64_t", "1048576", "bytes of weights of a kernel with several products">,
+    Option<"maxOps", "max-ops", "int64_t", "64", "ops of a kernel">,
     Option<"minRows", "min-rows", "int64_t", "16", "rows that large kernels have at least, where their ops do">,
   ];
   let dependentDialects = [
