@@ -45,7 +45,7 @@ struct RunSettings {
 
 /// The entry points `init` (as above) and `run` of a model: inputs by their names and `state.<path>` for initial states;
 /// outputs `output`, and `state.<path>` for last states; and with `gradients` an entry point of that name: the same
-/// inputs and `cotangent` (of the output), outputs `output`, `state.<path>`, and the gradients of sum(output * cotangent)
+/// inputs, `cotangent` (of the output) and `cotangent.<path>` (of last states), outputs `output`, `state.<path>`, and the gradients of sum(output * cotangent)
 /// under the parameters' paths, `input.<name>` for float inputs and `state_gradient.<path>` for initial states.
 mlir::FailureOr<mlir::OwningOpRef<mlir::ModuleOp>> buildRunModule(mlir::ModuleOp expanded,
                                                                   const RunSettings& settings);

@@ -1,0 +1,65 @@
+#include "compiler/entry_points/model_functions.h"
+
+#include "compiler/dialect/dialect.h"
+#include "compiler/dialect/linalg_builder.h"
+#include "compiler/dialect/loss_ops.h"
+#include "compiler/pipelines/pipelines.h"
+#include "compiler/transforms/differentiate_pass.h"
+#include "compiler/transforms/optimizer_pass.h"
+#include "compiler/transforms/partition_pass.h"
+#include "compiler/transforms/specialize.h"
+#include "mlir/Pass/PassManager.h"
+
+namespace weir {
+using namespace mlir;
+
+FailureOr<func::FuncOp> addSpecialized(ModuleOp module, func::FuncOp model, const SpecializedModel& settings) {
+  func::FuncOp function = model.clone();
+  function.setName(settings.name);
+  function.setPublic();
+  module.push_back(function);
+  if (failed(specializeFunction(
+          function, {settings.batch, settings.time, settings.precision == Precision::F64, settings.isTraining})))
+    return failure();
+  return function;
+}
+
+LogicalResult checkVocabulary(func::FuncOp objective, int64_t vocabulary) {
+  WalkResult result = objective.walk([&](CrossEntropyOp loss) {
+    int64_t classes = shapeOf(loss.getLogits()).back();
+    if (classes >= vocabulary) return WalkResult::advance();
+    objective.emitError() << "gives logits of " << classes << " classes, but the task has " << vocabulary;
+    return WalkResult::interrupt();
+  });
+  return failure(result.wasInterrupted());
+}
+
+LogicalResult runSequencePipeline(ModuleOp module, Precision precision) {
+  PassManager passes(module.getContext());
+  addSimplify(passes);
+  return passes.run(module);
+}
+
+LogicalResult runDifferentiation(ModuleOp module, DifferentiationKind kind) {
+  PassManager passes(module.getContext());
+  DifferentiateOptions options;
+  if (kind == DifferentiationKind::Cotangents) {
+    options.inputs = true;
+    options.seed = "cotangents";
+  }
+  passes.addNestedPass<func::FuncOp>(createDifferentiate(options));
+  passes.addPass(createPartition());
+  return passes.run(module);
+}
+
+LogicalResult addOptimizer(ModuleOp module, ExperimentOp experiment) {
+  OpBuilder b = OpBuilder::atBlockBegin(module.getBody());
+  Operation* settings = b.clone(*experiment);
+  PassManager passes(module.getContext());
+  passes.addPass(createOptimizer());
+  LogicalResult result = passes.run(module);
+  settings->erase();
+  return result;
+}
+
+}  // namespace weir
