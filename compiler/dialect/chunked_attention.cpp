@@ -1,8 +1,9 @@
 // What weir.chunked_attention means, in products over chunks and a scan over them.
 //
-// Time is padded with zeros to G chunks of C. The state that enters chunk g is the sum of K^T V / C over earlier chunks,
-// kept by weir.scan along g; it is never recovered by subtraction. With segments, which are contiguous, only the segment
-// of a chunk's last token can go on in the next chunk: the scan carries that one, and starts anew where it ends.
+// Time is padded with zeros to G chunks of C. The state that enters chunk g is the sum of K^T V / C
+// over earlier chunks, kept by weir.scan along g; it is never recovered by subtraction. With
+// segments, which are contiguous, only the segment of a chunk's last token can go on in the next
+// chunk: the scan carries that one, and starts anew where it ends.
 
 #include "compiler/dialect/attention_ops.h"
 #include "compiler/dialect/linalg_builder.h"
@@ -40,9 +41,10 @@ struct Chunks {
   Value cutSegments() {
     Value ids = op.getSegments();
     if (int64_t missing = chunks * chunk - time) {
-      Value padding = l.elementwise({batch, missing}, b.getI32Type(), {}, {}, [&](ElementwiseBuilder e, ValueRange) {
-        return e.integer(std::numeric_limits<int32_t>::min(), b.getI32Type());
-      });
+      Value padding = l.elementwise(
+          {batch, missing}, b.getI32Type(), {}, {}, [&](ElementwiseBuilder e, ValueRange) {
+            return e.integer(std::numeric_limits<int32_t>::min(), b.getI32Type());
+          });
       ids = l.concat(1, {ids, padding});
     }
     return l.reshape(ids, {batch, chunks, chunk});
@@ -74,11 +76,14 @@ struct Chunks {
     ArrayRef<int64_t> shape = shapeOf(x);
     unsigned rank = shape.size();
     if (!keep) keep = l.filled(1, {batch, chunks}, wide);
-    Value decay = l.elementwise(shape, wide, keep, l.map(rank, {0, 1}), [](ElementwiseBuilder, ValueRange v) { return v[0]; });
+    Value decay = l.elementwise(shape, wide, keep, l.map(rank, {0, 1}),
+                                [](ElementwiseBuilder, ValueRange v) { return v[0]; });
     SmallVector<int64_t> state(shape);
     state.erase(state.begin() + 1);
-    auto scan = ScanOp::create(b, op.getLoc(), TypeRange{x.getType(), RankedTensorType::get(state, wide)},
-                               ValueRange{decay, x}, Value(), Value(), ArrayAttr(), ArrayAttr(), UnitAttr(), IntegerAttr());
+    auto scan =
+        ScanOp::create(b, op.getLoc(), TypeRange{x.getType(), RankedTensorType::get(state, wide)},
+                       ValueRange{decay, x}, Value(), Value(), ArrayAttr(), ArrayAttr(), UnitAttr(),
+                       IntegerAttr());
     return scan.getResults()[0];
   }
 
@@ -97,7 +102,8 @@ struct Chunks {
 /// batch x chunks x C x e.
 Value Chunks::quadratic() {
   // Letters: batch 0, chunk 1, i 2, j 3, feature 4.
-  Value scores = l.contract(cut(op.getQuadQ()), {0, 1, 2, 4}, cut(op.getQuadK()), {0, 1, 3, 4}, {0, 1, 2, 3}, 5);
+  Value scores = l.contract(cut(op.getQuadQ()), {0, 1, 2, 4}, cut(op.getQuadK()), {0, 1, 3, 4},
+                            {0, 1, 2, 3}, 5);
   SmallVector<Value> inputs{scores};
   SmallVector<AffineMap> maps{l.identity(4)};
   if (op.getBias()) {
@@ -123,15 +129,18 @@ Value Chunks::quadratic() {
   return l.contract(weights, {0, 1, 2, 3}, cut(op.getV()), {0, 1, 3, 4}, {0, 1, 2, 4}, 5);
 }
 
-/// The sums of earlier chunks' products that enter each chunk, and how many chunks they are of (batch x chunks, or null:
-/// the number of the chunk).
+/// The sums of earlier chunks' products that enter each chunk, and how many chunks they are of
+/// (batch x chunks, or null: the number of the chunk).
 Value Chunks::causalStates(Value products, Value& counts) {
   Value keep;
   if (segments) {
     // A chunk passes on what it got if it is of one segment, the one that came in.
     Value first = idAt(0), last = idAt(chunk - 1);
-    Value before = chunks == 1 ? first : l.concat(1, {l.sliceDim(first, 1, 0, 1), l.sliceDim(last, 1, 0, chunks - 1)});
-    keep = l.elementwise({batch, chunks}, wide, {first, last, before}, SmallVector<AffineMap>(3, l.identity(2)),
+    Value before =
+        chunks == 1 ? first
+                    : l.concat(1, {l.sliceDim(first, 1, 0, 1), l.sliceDim(last, 1, 0, chunks - 1)});
+    keep = l.elementwise({batch, chunks}, wide, {first, last, before},
+                         SmallVector<AffineMap>(3, l.identity(2)),
                          [&](ElementwiseBuilder e, ValueRange v) {
                            return number(e, e.logicalAnd(e.equal(v[0], v[1]), e.equal(v[0], v[2])));
                          });
@@ -148,7 +157,8 @@ Value Chunks::linear() {
   if (segments) {
     // Only keys of the chunk's last segment go on.
     keys = l.elementwise(shapeOf(keys), narrow, {keys, segments, idAt(chunk - 1)},
-                         {l.identity(4), l.map(4, {0, 1, 2}), l.map(4, {0, 1})}, [&](ElementwiseBuilder e, ValueRange v) {
+                         {l.identity(4), l.map(4, {0, 1, 2}), l.map(4, {0, 1})},
+                         [&](ElementwiseBuilder e, ValueRange v) {
                            return e.select(e.equal(v[1], v[2]), v[0], e.constant(0, narrow));
                          });
   }
@@ -159,8 +169,10 @@ Value Chunks::linear() {
   if (op.getCausal()) {
     states = causalStates(products, counts);
   } else {
-    Value sum = l.sum(shape, {1}, wide, products, l.identity(4), [](ElementwiseBuilder, ValueRange v) { return v[0]; });
-    states = l.elementwise(shape, wide, sum, l.map(4, {0, 2, 3}), [](ElementwiseBuilder, ValueRange v) { return v[0]; });
+    Value sum = l.sum(shape, {1}, wide, products, l.identity(4),
+                      [](ElementwiseBuilder, ValueRange v) { return v[0]; });
+    states = l.elementwise(shape, wide, sum, l.map(4, {0, 2, 3}),
+                           [](ElementwiseBuilder, ValueRange v) { return v[0]; });
     scale /= chunks;
   }
   // The mean over chunks, in the operands' type.
@@ -182,11 +194,13 @@ Value Chunks::linear() {
   if (!segments) return out;
   // A token reads the state only if it goes on with the segment that the chunk before ended with.
   Value last = idAt(chunk - 1);
-  Value none = l.elementwise({batch, 1}, b.getI32Type(), {}, {}, [&](ElementwiseBuilder e, ValueRange) {
-    return e.integer(std::numeric_limits<int32_t>::min(), b.getI32Type());
-  });
+  Value none =
+      l.elementwise({batch, 1}, b.getI32Type(), {}, {}, [&](ElementwiseBuilder e, ValueRange) {
+        return e.integer(std::numeric_limits<int32_t>::min(), b.getI32Type());
+      });
   Value before = chunks == 1 ? none : l.concat(1, {none, l.sliceDim(last, 1, 0, chunks - 1)});
-  return l.elementwise(shapeOf(out), wide, {out, segments, before}, {l.identity(4), l.map(4, {0, 1, 2}), l.map(4, {0, 1})},
+  return l.elementwise(shapeOf(out), wide, {out, segments, before},
+                       {l.identity(4), l.map(4, {0, 1, 2}), l.map(4, {0, 1})},
                        [&](ElementwiseBuilder e, ValueRange v) {
                          return e.select(e.equal(v[1], v[2]), v[0], e.constant(0, wide));
                        });
@@ -206,8 +220,8 @@ FailureOr<SmallVector<Value>> ChunkedAttentionOp::decomposeOperation(OpBuilder& 
   SmallVector<Value> inputs{rows(quadratic), rows(linear)};
   if (getGate()) inputs.push_back(getGate());
   SmallVector<AffineMap> maps(inputs.size(), c.l.identity(3));
-  return SmallVector<Value>{
-      c.l.elementwise({c.batch, c.time, features}, c.wide, inputs, maps, [&](ElementwiseBuilder e, ValueRange v) {
+  return SmallVector<Value>{c.l.elementwise(
+      {c.batch, c.time, features}, c.wide, inputs, maps, [&](ElementwiseBuilder e, ValueRange v) {
         Value sum = e.add(v[0], v[1]);
         return getGate() ? e.mul(sum, e.cast(v[2], c.wide)) : sum;
       })};

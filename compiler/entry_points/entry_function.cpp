@@ -5,7 +5,9 @@
 namespace weir {
 using namespace mlir;
 
-StringRef nameIn(DictionaryAttr attributes, StringRef name) { return stringAttr(attributes.get(name)); }
+StringRef nameIn(DictionaryAttr attributes, StringRef name) {
+  return stringAttr(attributes.get(name));
+}
 
 DictionaryAttr argumentAttributes(func::FuncOp function, unsigned index) {
   DictionaryAttr attributes = function.getArgAttrDict(index);
@@ -34,7 +36,9 @@ Value EntryFunction::argument(StringRef attribute, StringRef name, Type type) {
 }
 
 Value EntryFunction::input(StringRef name, Type type) { return argument(kInputAttr, name, type); }
-Value EntryFunction::variable(StringRef name, Type type) { return argument(kVariableAttr, name, type); }
+Value EntryFunction::variable(StringRef name, Type type) {
+  return argument(kVariableAttr, name, type);
+}
 
 FailureOr<ValueRange> EntryFunction::call(
     func::FuncOp callee, llvm::function_ref<Value(unsigned, DictionaryAttr, Type)> argument) {
@@ -43,7 +47,8 @@ FailureOr<ValueRange> EntryFunction::call(
     DictionaryAttr attributes = argumentAttributes(callee, i);
     Value value = argument(i, attributes, callee.getArgumentTypes()[i]);
     if (!value)
-      return callee.emitError() << "takes an argument " << attributes << " that its entry point does not know";
+      return callee.emitError() << "takes an argument " << attributes
+                                << " that its entry point does not know";
     operands.push_back(value);
   }
   return ValueRange(func::CallOp::create(b, loc(), callee, operands).getResults());
@@ -56,12 +61,14 @@ void EntryFunction::output(StringRef name, Value value) {
 
 void EntryFunction::newValue(StringRef variable, Value value) {
   results.push_back(value);
-  resultAttrs.push_back(b.getDictionaryAttr(b.getNamedAttr(kVariableAttr, b.getStringAttr(variable))));
+  resultAttrs.push_back(
+      b.getDictionaryAttr(b.getNamedAttr(kVariableAttr, b.getStringAttr(variable))));
 }
 
 void EntryFunction::finish() {
   func::ReturnOp::create(b, loc(), results);
-  function.setFunctionType(b.getFunctionType(function.getArgumentTypes(), TypeRange(ValueRange(results))));
+  function.setFunctionType(
+      b.getFunctionType(function.getArgumentTypes(), TypeRange(ValueRange(results))));
   function.setResAttrsAttr(b.getArrayAttr(resultAttrs));
 }
 

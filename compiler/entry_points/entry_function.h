@@ -1,5 +1,5 @@
-// Writes an entry point: a function whose arguments are inputs and variables, asked for by name as they are needed, and
-// whose body calls the functions made from a model.
+// Writes an entry point: a function whose arguments are inputs and variables, asked for by name as
+// they are needed, and whose body calls the functions made from a model.
 
 #ifndef WEIR_COMPILER_ENTRY_POINTS_ENTRY_FUNCTION_H_
 #define WEIR_COMPILER_ENTRY_POINTS_ENTRY_FUNCTION_H_
@@ -27,7 +27,8 @@ class EntryFunction {
   /// Calls `callee`, asking `argument` for each of its arguments (null: a diagnostic).
   mlir::FailureOr<mlir::ValueRange> call(
       mlir::func::FuncOp callee,
-      llvm::function_ref<mlir::Value(unsigned index, mlir::DictionaryAttr attributes, mlir::Type type)>
+      llvm::function_ref<mlir::Value(unsigned index, mlir::DictionaryAttr attributes,
+                                     mlir::Type type)>
           argument);
 
   void output(llvm::StringRef name, mlir::Value value);

@@ -13,13 +13,15 @@
 namespace weir {
 using namespace mlir;
 
-FailureOr<func::FuncOp> addSpecialized(ModuleOp module, func::FuncOp model, const SpecializedModel& settings) {
+FailureOr<func::FuncOp> addSpecialized(ModuleOp module, func::FuncOp model,
+                                       const SpecializedModel& settings) {
   func::FuncOp function = model.clone();
   function.setName(settings.name);
   function.setPublic();
   module.push_back(function);
   if (failed(specializeFunction(
-          function, {settings.batch, settings.time, settings.precision == Precision::F64, settings.isTraining})))
+          function, {settings.batch, settings.time, settings.precision == Precision::F64,
+                     settings.isTraining})))
     return failure();
   return function;
 }
@@ -28,7 +30,8 @@ LogicalResult checkVocabulary(func::FuncOp objective, int64_t vocabulary) {
   WalkResult result = objective.walk([&](CrossEntropyOp loss) {
     int64_t classes = shapeOf(loss.getLogits()).back();
     if (classes >= vocabulary) return WalkResult::advance();
-    objective.emitError() << "gives logits of " << classes << " classes, but the task has " << vocabulary;
+    objective.emitError() << "gives logits of " << classes << " classes, but the task has "
+                          << vocabulary;
     return WalkResult::interrupt();
   });
   return failure(result.wasInterrupted());

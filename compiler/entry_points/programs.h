@@ -1,5 +1,5 @@
-// From an expanded model (transforms/expand.h) to the module of a program: its entry points as functions of linalg and
-// scans, ready to be dispatched, planned and compiled (program_builder).
+// From an expanded model (transforms/expand.h) to the module of a program: its entry points as
+// functions of linalg and scans, ready to be dispatched, planned and compiled (program_builder).
 
 #ifndef WEIR_COMPILER_ENTRY_POINTS_PROGRAMS_H_
 #define WEIR_COMPILER_ENTRY_POINTS_PROGRAMS_H_
@@ -14,7 +14,8 @@
 
 namespace weir {
 
-/// A pipeline that stops early, for `weir compile --stop-after`: the module as it is after that level.
+/// A pipeline that stops early, for `weir compile --stop-after`: the module as it is after that
+/// level.
 enum class Level { Expanded, Specialized, Sequence, Differentiated, Optimized, Dispatched };
 
 struct TrainingSettings {
@@ -28,11 +29,11 @@ struct TrainingSettings {
   Level stopAfter = Level::Optimized;
 };
 
-/// The entry points `init`, `train_step` and `eval` of an experiment: inputs `tokens` and `targets`; variables are the
-/// parameters by path, `optimizer.m.<path>`, `optimizer.v.<path>` and `rng`. `expanded` is not changed.
-mlir::FailureOr<mlir::OwningOpRef<mlir::ModuleOp>> buildTrainingModule(mlir::ModuleOp expanded,
-                                                                       ExperimentOp experiment,
-                                                                       const TrainingSettings& settings);
+/// The entry points `init`, `train_step` and `eval` of an experiment: inputs `tokens` and
+/// `targets`; variables are the parameters by path, `optimizer.m.<path>`, `optimizer.v.<path>` and
+/// `rng`. `expanded` is not changed.
+mlir::FailureOr<mlir::OwningOpRef<mlir::ModuleOp>> buildTrainingModule(
+    mlir::ModuleOp expanded, ExperimentOp experiment, const TrainingSettings& settings);
 
 struct RunSettings {
   /// The shape of each input by name; all batches and lengths must agree.
@@ -43,10 +44,12 @@ struct RunSettings {
   Level stopAfter = Level::Optimized;
 };
 
-/// The entry points `init` (as above) and `run` of a model: inputs by their names and `state.<path>` for initial states;
-/// outputs `output`, and `state.<path>` for last states; and with `gradients` an entry point of that name: the same
-/// inputs, `cotangent` (of the output) and `cotangent.<path>` (of last states), outputs `output`, `state.<path>`, and the gradients of sum(output * cotangent)
-/// under the parameters' paths, `input.<name>` for float inputs and `state_gradient.<path>` for initial states.
+/// The entry points `init` (as above) and `run` of a model: inputs by their names and
+/// `state.<path>` for initial states; outputs `output`, and `state.<path>` for last states; and
+/// with `gradients` an entry point of that name: the same inputs, `cotangent` (of the output) and
+/// `cotangent.<path>` (of last states), outputs `output`, `state.<path>`, and the gradients of
+/// sum(output * cotangent) under the parameters' paths, `input.<name>` for float inputs and
+/// `state_gradient.<path>` for initial states.
 mlir::FailureOr<mlir::OwningOpRef<mlir::ModuleOp>> buildRunModule(mlir::ModuleOp expanded,
                                                                   const RunSettings& settings);
 

@@ -1,5 +1,5 @@
-// The entry points of `weir run`: a model's outputs, and the gradients of their weighted sum, for anyone to hold against
-// another implementation.
+// The entry points of `weir run`: a model's outputs, and the gradients of their weighted sum, for
+// anyone to hold against another implementation.
 
 #include "compiler/dialect/linalg_builder.h"
 #include "compiler/entry_points/arguments.h"
@@ -19,28 +19,35 @@ constexpr llvm::StringLiteral kResidualAttr = "weir.residual";
 std::string outputName(StringRef name) { return name == "0" ? "output" : "output." + name.str(); }
 
 /// Batch and length of the inputs, as far as their shapes are open in the model.
-LogicalResult inferExtents(func::FuncOp model, const RunSettings& settings, int64_t& batch, int64_t& time) {
+LogicalResult inferExtents(func::FuncOp model, const RunSettings& settings, int64_t& batch,
+                           int64_t& time) {
   batch = time = ShapedType::kDynamic;
   for (unsigned i = 0; i < model.getNumArguments(); ++i) {
     StringRef name = stringAttr(model.getArgAttr(i, kInputAttr));
     if (name.empty()) continue;
     auto found = settings.inputShapes.find(name);
-    if (found == settings.inputShapes.end()) return model.emitError() << "takes an input '" << name << "' that is missing";
+    if (found == settings.inputShapes.end())
+      return model.emitError() << "takes an input '" << name << "' that is missing";
     ArrayRef<int64_t> given = found->second, declared = shapeOf(model.getArgument(i));
     if (given.size() != declared.size())
-      return model.emitError() << "takes an input '" << name << "' of type " << model.getArgument(i).getType()
-                               << ", not of rank " << given.size();
+      return model.emitError() << "takes an input '" << name << "' of type "
+                               << model.getArgument(i).getType() << ", not of rank "
+                               << given.size();
     for (auto [position, pair] : llvm::enumerate(llvm::zip(given, declared))) {
       auto [extent, expected] = pair;
-      if (extent <= 0) return model.emitError() << "takes no empty input: '" << name << "' has an extent of " << extent;
+      if (extent <= 0)
+        return model.emitError() << "takes no empty input: '" << name << "' has an extent of "
+                                 << extent;
       int64_t* open = position == 0 ? &batch : &time;
       if (!ShapedType::isDynamic(expected)) {
         if (extent != expected)
-          return model.emitError() << "takes an input '" << name << "' of type " << model.getArgument(i).getType()
-                                   << ", but its extent " << position << " is " << extent;
+          return model.emitError()
+                 << "takes an input '" << name << "' of type " << model.getArgument(i).getType()
+                 << ", but its extent " << position << " is " << extent;
       } else if (!ShapedType::isDynamic(*open) && *open != extent) {
-        return model.emitError() << "has inputs of different " << (position == 0 ? "batches" : "lengths") << ", "
-                                 << *open << " and " << extent;
+        return model.emitError() << "has inputs of different "
+                                 << (position == 0 ? "batches" : "lengths") << ", " << *open
+                                 << " and " << extent;
       } else {
         *open = extent;
       }
@@ -53,9 +60,12 @@ LogicalResult inferExtents(func::FuncOp model, const RunSettings& settings, int6
 
 /// Asks the entry for an argument of a model's function.
 Value entryArgument(EntryFunction& entry, DictionaryAttr attributes, Type type) {
-  if (StringRef name = nameIn(attributes, kParamAttr); !name.empty()) return entry.variable(name, type);
-  if (StringRef name = nameIn(attributes, kInputAttr); !name.empty()) return entry.input(name, type);
-  if (StringRef name = nameIn(attributes, kStateAttr); !name.empty()) return entry.input(("state." + name).str(), type);
+  if (StringRef name = nameIn(attributes, kParamAttr); !name.empty())
+    return entry.variable(name, type);
+  if (StringRef name = nameIn(attributes, kInputAttr); !name.empty())
+    return entry.input(name, type);
+  if (StringRef name = nameIn(attributes, kStateAttr); !name.empty())
+    return entry.input(("state." + name).str(), type);
   if (StringRef name = nameIn(attributes, kCotangentAttr); !name.empty())
     return entry.input(name == "0" ? "cotangent" : ("cotangent." + name).str(), type);
   return {};
@@ -64,7 +74,8 @@ Value entryArgument(EntryFunction& entry, DictionaryAttr attributes, Type type) 
 void giveOutputs(EntryFunction& entry, func::FuncOp callee, ValueRange results) {
   for (unsigned i = 0; i < callee.getNumResults(); ++i) {
     DictionaryAttr attributes = resultAttributes(callee, i);
-    if (StringRef name = nameIn(attributes, kOutputAttr); !name.empty()) entry.output(outputName(name), results[i]);
+    if (StringRef name = nameIn(attributes, kOutputAttr); !name.empty())
+      entry.output(outputName(name), results[i]);
     else if (StringRef name = nameIn(attributes, kStateAttr); !name.empty())
       entry.output(("state." + name).str(), results[i]);
   }
@@ -73,8 +84,10 @@ void giveOutputs(EntryFunction& entry, func::FuncOp callee, ValueRange results) 
 LogicalResult addRun(ModuleOp module) {
   auto run = module.lookupSymbol<func::FuncOp>("forward");
   EntryFunction entry(module, "run");
-  FailureOr<ValueRange> results = entry.call(
-      run, [&](unsigned, DictionaryAttr attributes, Type type) { return entryArgument(entry, attributes, type); });
+  FailureOr<ValueRange> results =
+      entry.call(run, [&](unsigned, DictionaryAttr attributes, Type type) {
+        return entryArgument(entry, attributes, type);
+      });
   if (failed(results)) return failure();
   giveOutputs(entry, run, *results);
   entry.finish();
@@ -92,16 +105,19 @@ LogicalResult addGradients(ModuleOp module) {
     states.insert(nameIn(attributes, kStateAttr));
     inputs.insert(nameIn(attributes, kInputAttr));
   }
-  FailureOr<ValueRange> results = entry.call(
-      forward, [&](unsigned, DictionaryAttr attributes, Type type) { return entryArgument(entry, attributes, type); });
+  FailureOr<ValueRange> results =
+      entry.call(forward, [&](unsigned, DictionaryAttr attributes, Type type) {
+        return entryArgument(entry, attributes, type);
+      });
   if (failed(results)) return failure();
-  FailureOr<ValueRange> gradients = entry.call(backward, [&](unsigned, DictionaryAttr attributes, Type type) -> Value {
-    Attribute residual = attributes.get(kResidualAttr);
-    if (!residual) return entryArgument(entry, attributes, type);
-    for (unsigned i = 0; i < forward.getNumResults(); ++i)
-      if (resultAttributes(forward, i).get(kResidualAttr) == residual) return (*results)[i];
-    return {};
-  });
+  FailureOr<ValueRange> gradients =
+      entry.call(backward, [&](unsigned, DictionaryAttr attributes, Type type) -> Value {
+        Attribute residual = attributes.get(kResidualAttr);
+        if (!residual) return entryArgument(entry, attributes, type);
+        for (unsigned i = 0; i < forward.getNumResults(); ++i)
+          if (resultAttributes(forward, i).get(kResidualAttr) == residual) return (*results)[i];
+        return {};
+      });
   if (failed(gradients)) return failure();
   giveOutputs(entry, forward, *results);
   for (unsigned i = 0; i < backward.getNumResults(); ++i) {
@@ -127,15 +143,17 @@ FailureOr<OwningOpRef<ModuleOp>> buildRunModule(ModuleOp expanded, const RunSett
     return module;
   }
   OwningOpRef<ModuleOp> differentiated = ModuleOp::create(expanded.getLoc());
-  FailureOr<func::FuncOp> run =
-      addSpecialized(*module, model, {"forward", batch, time, settings.precision, /*isTraining=*/false});
+  FailureOr<func::FuncOp> run = addSpecialized(
+      *module, model, {"forward", batch, time, settings.precision, /*isTraining=*/false});
   if (failed(run)) return failure();
   SmallVector<ParameterInit> parameters = parametersOf(*run);
-  if (settings.gradients && failed(addSpecialized(*differentiated, model,
-                                                  {"model", batch, time, settings.precision, /*isTraining=*/false})))
+  if (settings.gradients &&
+      failed(addSpecialized(*differentiated, model,
+                            {"model", batch, time, settings.precision, /*isTraining=*/false})))
     return failure();
   auto join = [&] {
-    module->getBody()->getOperations().splice(module->end(), differentiated->getBody()->getOperations());
+    module->getBody()->getOperations().splice(module->end(),
+                                              differentiated->getBody()->getOperations());
   };
   auto stop = [&](Level level) {
     if (settings.stopAfter != level) return false;
@@ -147,7 +165,9 @@ FailureOr<OwningOpRef<ModuleOp>> buildRunModule(ModuleOp expanded, const RunSett
       failed(runSequencePipeline(*differentiated, settings.precision)))
     return failure();
   if (stop(Level::Sequence)) return module;
-  if (settings.gradients && failed(runDifferentiation(*differentiated, DifferentiationKind::Cotangents))) return failure();
+  if (settings.gradients &&
+      failed(runDifferentiation(*differentiated, DifferentiationKind::Cotangents)))
+    return failure();
   join();
   if (settings.stopAfter == Level::Differentiated) return module;
   if (failed(addRun(*module))) return failure();

@@ -2,7 +2,8 @@
 //
 //   specialize -> objective -> simplify -> differentiate -> partition -> optimizer,
 //
-// then a host function that calls forward, backward and optimizer, which never see each other's ops.
+// then a host function that calls forward, backward and optimizer, which never see each other's
+// ops.
 
 #include "compiler/dialect/linalg_builder.h"
 #include "compiler/entry_points/arguments.h"
@@ -50,7 +51,8 @@ Value microRng(LinalgBuilder& l, Value rng, int64_t number, int64_t count) {
   if (count == 1) return rng;
   Type i64 = l.builder().getI64Type();
   return l.elementwise({2}, i64, rng, l.identity(1), [&](ElementwiseBuilder e, ValueRange v) {
-    Value scaled = e.addIntegers(e.mulIntegers(v[0], e.integer(count, i64)), e.integer(number, i64));
+    Value scaled =
+        e.addIntegers(e.mulIntegers(v[0], e.integer(count, i64)), e.integer(number, i64));
     return e.select(e.equal(e.index(0, i64), e.integer(1, i64)), scaled, v[0]);
   });
 }
@@ -79,37 +81,46 @@ LogicalResult addTrainStep(ModuleOp module, int64_t accumulate) {
     Value rng = microRng(l, entry.variable(kRngVariable, rngType), batch, accumulate);
     auto common = [&](DictionaryAttr attributes, Type type) -> Value {
       if (attributes.contains(kRngAttr)) return rng;
-      if (StringRef name = nameIn(attributes, kParamAttr); !name.empty()) return entry.variable(name, type);
+      if (StringRef name = nameIn(attributes, kParamAttr); !name.empty())
+        return entry.variable(name, type);
       if (StringRef name = nameIn(attributes, kInputAttr); !name.empty())
-        return microBatch(l, entry.input(name == "targets" ? "targets" : "tokens", widened(type)), batch, accumulate);
+        return microBatch(l, entry.input(name == "targets" ? "targets" : "tokens", widened(type)),
+                          batch, accumulate);
       return {};
     };
-    FailureOr<ValueRange> forward =
-        entry.call(f.forward, [&](unsigned, DictionaryAttr attributes, Type type) { return common(attributes, type); });
+    FailureOr<ValueRange> forward = entry.call(
+        f.forward,
+        [&](unsigned, DictionaryAttr attributes, Type type) { return common(attributes, type); });
     if (failed(forward)) return failure();
-    FailureOr<ValueRange> backward = entry.call(f.backward, [&](unsigned, DictionaryAttr attributes, Type type) -> Value {
-      Attribute residual = attributes.get("weir.residual");
-      if (!residual) return common(attributes, type);
-      for (unsigned i = 0; i < f.forward.getNumResults(); ++i)
-        if (resultAttributes(f.forward, i).get("weir.residual") == residual) return (*forward)[i];
-      return {};
-    });
+    FailureOr<ValueRange> backward =
+        entry.call(f.backward, [&](unsigned, DictionaryAttr attributes, Type type) -> Value {
+          Attribute residual = attributes.get("weir.residual");
+          if (!residual) return common(attributes, type);
+          for (unsigned i = 0; i < f.forward.getNumResults(); ++i)
+            if (resultAttributes(f.forward, i).get("weir.residual") == residual)
+              return (*forward)[i];
+          return {};
+        });
     if (failed(backward)) return failure();
     if (batch == 0) {
       gradients.assign(backward->begin(), backward->end());
     } else {
-      FailureOr<ValueRange> sums = entry.call(f.accumulate, [&](unsigned index, DictionaryAttr, Type) -> Value {
-        return index < gradients.size() ? gradients[index] : (*backward)[index - gradients.size()];
-      });
+      FailureOr<ValueRange> sums =
+          entry.call(f.accumulate, [&](unsigned index, DictionaryAttr, Type) -> Value {
+            return index < gradients.size() ? gradients[index]
+                                            : (*backward)[index - gradients.size()];
+          });
       if (failed(sums)) return failure();
       gradients.assign(sums->begin(), sums->end());
     }
     for (StringRef name : {"loss", "correct"}) {
       unsigned index = *findResult(f.forward, kOutputAttr, name);
       Value value = (*forward)[index];
-      metrics[index] = batch == 0 ? value : l.elementwise({metrics[index], value}, [](ElementwiseBuilder e, ValueRange v) {
-        return e.add(v[0], v[1]);
-      });
+      metrics[index] =
+          batch == 0
+              ? value
+              : l.elementwise({metrics[index], value},
+                              [](ElementwiseBuilder e, ValueRange v) { return e.add(v[0], v[1]); });
     }
   }
   unsigned lossIndex = *findResult(f.forward, kOutputAttr, "loss");
@@ -121,24 +132,30 @@ LogicalResult addTrainStep(ModuleOp module, int64_t accumulate) {
   entry.output("loss", loss);
   entry.output("correct", metrics[*findResult(f.forward, kOutputAttr, "correct")]);
 
-  FailureOr<ValueRange> updated = entry.call(f.optimizer, [&](unsigned, DictionaryAttr attributes, Type type) -> Value {
-    if (attributes.contains(kRngAttr)) return entry.variable(kRngVariable, rngType);
-    if (StringRef name = nameIn(attributes, kGradientAttr); !name.empty()) {
-      std::optional<unsigned> index = findResult(f.backward, kGradientAttr, name);
-      return index ? gradients[*index] : Value();
-    }
-    for (StringRef attribute : {StringRef(kParamAttr), StringRef(kVariableAttr)})
-      if (StringRef name = nameIn(attributes, attribute); !name.empty()) return entry.variable(name, type);
-    return {};
-  });
+  FailureOr<ValueRange> updated =
+      entry.call(f.optimizer, [&](unsigned, DictionaryAttr attributes, Type type) -> Value {
+        if (attributes.contains(kRngAttr)) return entry.variable(kRngVariable, rngType);
+        if (StringRef name = nameIn(attributes, kGradientAttr); !name.empty()) {
+          std::optional<unsigned> index = findResult(f.backward, kGradientAttr, name);
+          return index ? gradients[*index] : Value();
+        }
+        for (StringRef attribute : {StringRef(kParamAttr), StringRef(kVariableAttr)})
+          if (StringRef name = nameIn(attributes, attribute); !name.empty())
+            return entry.variable(name, type);
+        return {};
+      });
   if (failed(updated)) return failure();
   for (unsigned i = 0; i < f.optimizer.getNumResults(); ++i) {
     DictionaryAttr attributes = resultAttributes(f.optimizer, i);
     Value value = (*updated)[i];
-    if (attributes.contains(kRngAttr)) entry.newValue(kRngVariable, value);
-    else if (StringRef name = nameIn(attributes, kParamAttr); !name.empty()) entry.newValue(name, value);
-    else if (StringRef name = nameIn(attributes, kVariableAttr); !name.empty()) entry.newValue(name, value);
-    else entry.output(nameIn(attributes, kOutputAttr), value);
+    if (attributes.contains(kRngAttr))
+      entry.newValue(kRngVariable, value);
+    else if (StringRef name = nameIn(attributes, kParamAttr); !name.empty())
+      entry.newValue(name, value);
+    else if (StringRef name = nameIn(attributes, kVariableAttr); !name.empty())
+      entry.newValue(name, value);
+    else
+      entry.output(nameIn(attributes, kOutputAttr), value);
   }
   entry.finish();
   return success();
@@ -153,15 +170,19 @@ LogicalResult addEval(ModuleOp module) {
       if (name.empty() || (name == "targets") != (wanted == "targets")) continue;
       entry.input(wanted, evaluate.getArgumentTypes()[i]);
     }
-  FailureOr<ValueRange> results = entry.call(evaluate, [&](unsigned, DictionaryAttr attributes, Type type) -> Value {
-    if (StringRef name = nameIn(attributes, kParamAttr); !name.empty()) return entry.variable(name, type);
-    if (StringRef name = nameIn(attributes, kInputAttr); !name.empty())
-      return entry.input(name == "targets" ? "targets" : "tokens", type);
-    return {};
-  });
+  FailureOr<ValueRange> results =
+      entry.call(evaluate, [&](unsigned, DictionaryAttr attributes, Type type) -> Value {
+        if (StringRef name = nameIn(attributes, kParamAttr); !name.empty())
+          return entry.variable(name, type);
+        if (StringRef name = nameIn(attributes, kInputAttr); !name.empty())
+          return entry.input(name == "targets" ? "targets" : "tokens", type);
+        return {};
+      });
   if (failed(results)) return failure();
-  for (auto [output, source] : {std::pair<StringRef, StringRef>{"loss", "loss_sum"}, {"correct", "correct"},
-                                {"count", "count"}, {"sequences_correct", "sequences_correct"}})
+  for (auto [output, source] : {std::pair<StringRef, StringRef>{"loss", "loss_sum"},
+                                {"correct", "correct"},
+                                {"count", "count"},
+                                {"sequences_correct", "sequences_correct"}})
     entry.output(output, (*results)[*findResult(evaluate, kOutputAttr, source)]);
   entry.finish();
   return success();
@@ -169,9 +190,11 @@ LogicalResult addEval(ModuleOp module) {
 
 LogicalResult checkInputs(func::FuncOp model) {
   unsigned inputs = 0;
-  for (unsigned i = 0; i < model.getNumArguments(); ++i) inputs += model.getArgAttr(i, kInputAttr) != nullptr;
+  for (unsigned i = 0; i < model.getNumArguments(); ++i)
+    inputs += model.getArgAttr(i, kInputAttr) != nullptr;
   if (inputs == 1) return success();
-  return model.emitError() << "has " << inputs << " inputs; a model that is trained on a task has one, the tokens";
+  return model.emitError() << "has " << inputs
+                           << " inputs; a model that is trained on a task has one, the tokens";
 }
 
 }  // namespace
@@ -187,9 +210,11 @@ FailureOr<OwningOpRef<ModuleOp>> buildTrainingModule(ModuleOp expanded, Experime
     return module;
   }
 
-  // The functions of training have a module of their own until they are differentiated: evaluation has a loss too.
+  // The functions of training have a module of their own until they are differentiated: evaluation
+  // has a loss too.
   OwningOpRef<ModuleOp> training = ModuleOp::create(expanded.getLoc());
-  auto objective = [&](ModuleOp target, StringRef name, bool isTraining) -> FailureOr<func::FuncOp> {
+  auto objective = [&](ModuleOp target, StringRef name,
+                       bool isTraining) -> FailureOr<func::FuncOp> {
     FailureOr<func::FuncOp> function =
         addSpecialized(target, model, {name, settings.batch, settings.time, precision, isTraining});
     if (failed(function) || failed(addCrossEntropyObjective(*function)) ||
@@ -200,15 +225,19 @@ FailureOr<OwningOpRef<ModuleOp>> buildTrainingModule(ModuleOp expanded, Experime
   FailureOr<func::FuncOp> evaluate = objective(*module, kEvaluate, /*isTraining=*/false);
   if (failed(evaluate)) return failure();
   SmallVector<ParameterInit> parameters = parametersOf(*evaluate), moments;
-  if (!settings.evaluateOnly && failed(objective(*training, kTrain, /*isTraining=*/true))) return failure();
-  auto join = [&] { module->getBody()->getOperations().splice(module->end(), training->getBody()->getOperations()); };
+  if (!settings.evaluateOnly && failed(objective(*training, kTrain, /*isTraining=*/true)))
+    return failure();
+  auto join = [&] {
+    module->getBody()->getOperations().splice(module->end(), training->getBody()->getOperations());
+  };
   auto stop = [&](Level level) {
     if (settings.stopAfter != level) return false;
     join();
     return true;
   };
   if (stop(Level::Specialized)) return module;
-  if (failed(runSequencePipeline(*module, precision)) || failed(runSequencePipeline(*training, precision)))
+  if (failed(runSequencePipeline(*module, precision)) ||
+      failed(runSequencePipeline(*training, precision)))
     return failure();
   if (stop(Level::Sequence)) return module;
 
@@ -223,7 +252,8 @@ FailureOr<OwningOpRef<ModuleOp>> buildTrainingModule(ModuleOp expanded, Experime
       for (const ParameterInit& parameter : parameters)
         moments.push_back({(moment + parameter.name).str(), parameter.type, "zeros"});
   }
-  if (failed(addEval(*module)) || failed(addInitEntry(*module, parameters, moments))) return failure();
+  if (failed(addEval(*module)) || failed(addInitEntry(*module, parameters, moments)))
+    return failure();
   return module;
 }
 
