@@ -7,6 +7,7 @@
 #include "compiler/entry_points/initialize.h"
 #include "compiler/entry_points/model_functions.h"
 #include "compiler/entry_points/programs.h"
+#include "llvm/ADT/StringSet.h"
 
 namespace weir {
 using namespace mlir;
