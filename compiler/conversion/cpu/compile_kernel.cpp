@@ -26,7 +26,7 @@ constexpr const char* kBodySuffix = "__body";
 
 LogicalResult isolate(func::FuncOp kernel, IsolatedKernel& result) {
   DialectRegistry registry;
-  kernel->getContext()->appendDialectRegistry(registry);
+  kernel->getContext()->getDialectRegistry().appendTo(registry);
   registerLoweringDialects(registry);
   result.context = std::make_unique<MLIRContext>(registry, MLIRContext::Threading::DISABLED);
   loadLoweringDialects(*result.context);
@@ -141,7 +141,7 @@ LogicalResult emitBody(IsolatedKernel& isolated, CpuTarget target) {
   f.threadScratch = entry->getArgument(types.size() - 1);
 
   if (failed(expandRegionOps(kernel.getBody()))) return failure();
-  if (failed(emitRowsKernel(f))) return failure();
+  if (failed(emitKernel(f))) return failure();
   f.finishThreadScratch();
   func::ReturnOp::create(b);
   isolated.sharedBytes = f.shared.size();

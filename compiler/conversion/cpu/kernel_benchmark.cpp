@@ -4,13 +4,13 @@
 
 #include <algorithm>
 #include <chrono>
-#include <cstdio>
 #include <cstring>
 #include <functional>
 #include <string>
 
 #include "compiler/conversion/cpu/kernel_runner.h"
 #include "compiler/conversion/cpu/test_util.h"
+#include "llvm/Support/Format.h"
 
 namespace weir {
 namespace {
@@ -60,7 +60,7 @@ void benchmarkProduct(const char* what, const std::string& text, int64_t m, int6
   std::vector<void*> buffers = {a.data(), b.data(), c.data()};
   kernel->run(buffers, 2);
   double s = seconds([&] { kernel->runAgain(buffers); });
-  std::printf("%-28s %5ld x %5ld x %5ld: %8.3f ms %7.1f GFLOP/s\n", what, m, n, k, s * 1e3,
+  llvm::outs() << llvm::format("%-28s %5ld x %5ld x %5ld: %8.3f ms %7.1f GFLOP/s\n", what, m, n, k, s * 1e3,
               2e-9 * m * n * k / s);
 }
 
@@ -92,7 +92,7 @@ func.func @k(%x: tensor<8192x1536xf32>, %y: tensor<8192x1536xf32>) -> tensor<819
 #pragma omp parallel for num_threads(2)
     for (int64_t i = 0; i < size; ++i) c[i] = a[i] + 2 * b[i];
   });
-  std::printf("silu(a) * b 8192 x 1536: %.2f ms %.1f GB/s; triad %.2f ms %.1f GB/s\n", s * 1e3,
+  llvm::outs() << llvm::format("silu(a) * b 8192 x 1536: %.2f ms %.1f GB/s; triad %.2f ms %.1f GB/s\n", s * 1e3,
               12e-9 * size / s, triad * 1e3, 12e-9 * size / triad);
 }
 

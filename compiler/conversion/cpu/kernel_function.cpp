@@ -1,5 +1,8 @@
 #include "compiler/conversion/cpu/kernel_function.h"
 
+#include "compiler/dialect/embedding_ops.h"
+#include "compiler/dialect/scan_ops.h"
+#include "llvm/ADT/TypeSwitch.h"
 #include "mlir/Dialect/Arith/IR/Arith.h"
 #include "mlir/Dialect/Tensor/IR/Tensor.h"
 
@@ -122,6 +125,29 @@ FailureOr<std::optional<TensorValue>> KernelFunction::viewOf(Operation* op) {
   return std::optional<TensorValue>(view);
 }
 
+LogicalResult KernelFunction::describeOp(Operation* op) {
+  auto type =
+      op->getNumResults() == 1 ? dyn_cast<RankedTensorType>(op->getResult(0).getType()) : nullptr;
+  if (!type) return cloneScalarOp(op);
+  TensorValue value;
+  value.element = type.getElementType();
+  value.shape.assign(type.getShape().begin(), type.getShape().end());
+  if (auto constant = dyn_cast<arith::ConstantOp>(op)) {
+    auto dense = dyn_cast<DenseElementsAttr>(constant.getValue());
+    if (!dense || !dense.isSplat())
+      return op->emitOpError("is not a splat: pass it as an argument");
+    value.scalar = arith::ConstantOp::create(b, dense.getSplatValue<TypedAttr>());
+  } else if (auto fill = dyn_cast<linalg::FillOp>(op)) {
+    value.scalar = scalars.lookupOrNull(fill.getInputs()[0]);
+    if (!value.scalar)
+      return op->emitOpError("fills with a value that is not a scalar of the kernel");
+  } else if (!isa<tensor::EmptyOp>(op)) {
+    return op->emitOpError("cannot be part of a kernel");
+  }
+  tensors[op->getResult(0)] = value;
+  return success();
+}
+
 LogicalResult KernelFunction::cloneScalarOp(Operation* op) {
   if (auto extract = dyn_cast<tensor::ExtractOp>(op)) {
     const TensorValue& tensor = tensors[extract.getTensor()];
@@ -143,6 +169,33 @@ LogicalResult KernelFunction::cloneScalarOp(Operation* op) {
     return op->emitOpError("cannot be part of a kernel");
   b.clone(*op, scalars);
   return success();
+}
+
+LogicalResult emitKernel(KernelFunction& f) {
+  Operation* root = nullptr;
+  for (Operation& op : f.kernel.getBody().front().without_terminator())
+    if (isa<ScanOp, ScanVjpOp, GatherRowsOp, ScatterRowsOp>(op)) {
+      if (root) return op.emitOpError("must be alone in its kernel");
+      root = &op;
+    }
+  if (!root) return emitRowsKernel(f);
+  for (Operation& op : f.kernel.getBody().front().without_terminator()) {
+    if (&op == root) break;
+    FailureOr<std::optional<TensorValue>> view = f.viewOf(&op);
+    if (failed(view)) return failure();
+    if (*view)
+      f.tensors[op.getResult(0)] = **view;
+    else if (failed(f.describeOp(&op)))
+      return failure();
+  }
+  if (root->getNextNode() != f.kernel.getBody().front().getTerminator())
+    return root->getNextNode()->emitOpError("follows ")
+           << root->getName() << ", which must be alone in its kernel";
+  return llvm::TypeSwitch<Operation*, LogicalResult>(root)
+      .Case<ScanOp>([&](auto op) { return emitScan(f, op); })
+      .Case<ScanVjpOp>([&](auto op) { return emitScanVjp(f, op); })
+      .Case<GatherRowsOp>([&](auto op) { return emitGatherRows(f, op); })
+      .Default([&](Operation* op) { return emitScatterRows(f, op); });
 }
 
 }  // namespace weir

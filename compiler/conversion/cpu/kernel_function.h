@@ -52,6 +52,9 @@ struct KernelFunction {
   /// Storage of a view of `source`, for tensor.extract_slice, expand_shape and collapse_shape;
   /// empty if `op` is none of them.
   mlir::FailureOr<std::optional<TensorValue>> viewOf(mlir::Operation* op);
+  /// Describes what needs no loops: constants, tensor.empty, linalg.fill, and scalars, which are
+  /// emitted at once.
+  mlir::LogicalResult describeOp(mlir::Operation* op);
   /// Maps a scalar operation by cloning it; fails if it needs anything but scalars.
   mlir::LogicalResult cloneScalarOp(mlir::Operation* op);
 
@@ -60,6 +63,13 @@ struct KernelFunction {
 
 /// Emits a kernel of linalg ops (rows group or single op).
 mlir::LogicalResult emitRowsKernel(KernelFunction& f);
+/// Emit kernels of one weir op; other operations of the kernel are described already.
+mlir::LogicalResult emitScan(KernelFunction& f, mlir::Operation* op);
+mlir::LogicalResult emitScanVjp(KernelFunction& f, mlir::Operation* op);
+mlir::LogicalResult emitGatherRows(KernelFunction& f, mlir::Operation* op);
+mlir::LogicalResult emitScatterRows(KernelFunction& f, mlir::Operation* op);
+/// Emits any kernel.
+mlir::LogicalResult emitKernel(KernelFunction& f);
 
 }  // namespace weir
 

@@ -9,6 +9,7 @@
 #include <cstring>
 
 #include "compiler/conversion/cpu/link_shared_object.h"
+#include "compiler/dialect/dialect.h"
 #include "mlir/Parser/Parser.h"
 
 namespace weir {
@@ -26,6 +27,7 @@ struct Parsed {
 Parsed parse(const std::string& text) {
   DialectRegistry registry;
   registerLoweringDialects(registry);
+  registry.insert<WeirDialect>();
   Parsed parsed;
   parsed.context = std::make_unique<MLIRContext>(registry);
   parsed.module = parseSourceString<ModuleOp>(text, ParserConfig(parsed.context.get()));
@@ -73,7 +75,8 @@ std::unique_ptr<LoadedKernel> LoadedKernel::create(const std::string& text, IsaL
     return nullptr;
   result->library =
       dlopen(("/proc/self/fd/" + std::to_string(file)).c_str(), RTLD_NOW | RTLD_LOCAL);
-  close(file);
+  // The file stays open: the loader takes a path it has seen for the library it has loaded.
+  result->file = file;
   if (!result->library) {
     llvm::errs() << dlerror() << "\n";
     return nullptr;
@@ -86,6 +89,7 @@ std::unique_ptr<LoadedKernel> LoadedKernel::create(const std::string& text, IsaL
 
 LoadedKernel::~LoadedKernel() {
   if (library) dlclose(library);
+  if (file >= 0) close(file);
 }
 
 void LoadedKernel::run(std::vector<void*> buffers, int threads) {

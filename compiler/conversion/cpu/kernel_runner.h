@@ -27,6 +27,7 @@ class LoadedKernel {
   CompiledKernel kernel;
 
  private:
+  int file = -1;
   void* library = nullptr;
   void (*entry)(void* const*) = nullptr;
   std::vector<char> shared, thread;

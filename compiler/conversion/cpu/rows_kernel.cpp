@@ -24,37 +24,12 @@ bool makesStorage(Operation* op) {
 /// Visits the ops of the kernel in order: scalars are emitted at once, tensors get storage.
 LogicalResult RowsEmitter::collect() {
   for (Operation& op : f.kernel.getBody().front().without_terminator()) {
-    if (auto constant = dyn_cast<arith::ConstantOp>(op);
-        constant && isa<RankedTensorType>(constant.getType())) {
-      auto dense = dyn_cast<DenseElementsAttr>(constant.getValue());
-      if (!dense || !dense.isSplat())
-        return op.emitOpError("is not a splat: pass it as an argument");
-      TensorValue value;
-      value.element = dense.getElementType();
-      value.shape.assign(dense.getType().getShape().begin(), dense.getType().getShape().end());
-      value.scalar = arith::ConstantOp::create(b, dense.getSplatValue<TypedAttr>());
-      f.tensors[constant.getResult()] = value;
-    } else if (auto empty = dyn_cast<tensor::EmptyOp>(op)) {
-      TensorValue value;
-      value.element = empty.getType().getElementType();
-      value.shape.assign(empty.getType().getShape().begin(), empty.getType().getShape().end());
-      f.tensors[empty.getResult()] = value;
-    } else if (auto fill = dyn_cast<linalg::FillOp>(op)) {
-      TensorValue value = f.tensors.lookup(fill.getOutputs()[0]);
-      value = TensorValue();
-      auto type = cast<RankedTensorType>(fill.getResultTypes()[0]);
-      value.element = type.getElementType();
-      value.shape.assign(type.getShape().begin(), type.getShape().end());
-      value.scalar = f.scalars.lookupOrNull(fill.getInputs()[0]);
-      if (!value.scalar)
-        return op.emitOpError("fills with a value that is not a scalar of the kernel");
-      f.tensors[fill.getResult(0)] = value;
-    } else if (makesStorage(&op)) {
+    if (makesStorage(&op)) {
       steps.push_back(&op);
     } else if (isa<tensor::ExtractSliceOp, tensor::ExpandShapeOp, tensor::CollapseShapeOp,
                    tensor::CastOp>(op)) {
       views.push_back(&op);
-    } else if (failed(f.cloneScalarOp(&op))) {
+    } else if (failed(f.describeOp(&op))) {
       return failure();
     }
   }

@@ -1,0 +1,314 @@
+// Scans and their gradients against plain loops, and rows of tables.
+
+#include "compiler/conversion/cpu/kernel_runner.h"
+#include "compiler/conversion/cpu/test_util.h"
+#include "gtest/gtest.h"
+
+namespace weir {
+namespace {
+
+class ScanTest : public testing::TestWithParam<IsaLevel> {
+ protected:
+  void SetUp() override {
+    if (GetParam() > hostLevel()) GTEST_SKIP() << "this machine lacks the instructions";
+  }
+};
+INSTANTIATE_TEST_SUITE_P(Levels, ScanTest, testing::Values(IsaLevel::Avx2, IsaLevel::Avx512));
+
+struct Shape {
+  int64_t batch, time, features, states, chunk;
+};
+
+/// Order of time for a scan, and where documents begin.
+struct Walk {
+  int64_t length;
+  bool reverse;
+  const std::vector<int32_t>& segments;
+  int64_t at(int64_t step) const { return reverse ? length - 1 - step : step; }
+  bool starts(int64_t sequence, int64_t step) const {
+    if (segments.empty() || step == 0) return false;
+    return segments[sequence * length + at(step)] != segments[sequence * length + at(step - 1)];
+  }
+};
+
+std::vector<int32_t> documents(const Shape& s) {
+  std::vector<int32_t> ids(s.batch * s.time);
+  for (int64_t i = 0; i < s.batch; ++i)
+    for (int64_t t = 0, id = 0; t < s.time; ++t) ids[i * s.time + t] = id += (t * 7 + i) % 11 == 5;
+  return ids;
+}
+
+TEST_P(ScanTest, SimpleFormInBothDirections) {
+  for (Shape s : {Shape{1, 1, 1, 1, 4},
+                  {2, 13, 5, 1, 4},
+                  {3, 67, 40, 1, 16},
+                  {1, 300, 100, 1, 64},
+                  {5, 33, 16, 1, 33}})
+    for (bool reverse : {false, true})
+      for (bool segmented : {false, true}) {
+        std::string text = fill(
+            std::string(R"(
+func.func @k(%a: tensor<$Bx$Tx$Dxf32>, %b: tensor<$Bx$Tx$Dxf32>, %h0: tensor<$Bx$Dxf32>, %ids: tensor<$Bx$Txi32>) -> (tensor<$Bx$Tx$Dxf32>, tensor<$Bx$Dxf32>, tensor<$Cx$Bx$Dxf32>) attributes {weir.kernel, weir.row_rank = 0 : i64} {
+  %h, %last, %states = weir.scan(%a, %b) from %h0 )") +
+                (segmented ? "segments(%ids) " : "") + (reverse ? "reverse " : "") + R"( chunk($K)
+      : (tensor<$Bx$Tx$Dxf32>, tensor<$Bx$Tx$Dxf32>, tensor<$Bx$Dxf32>)" +
+                (segmented ? ", tensor<$Bx$Txi32>" : "") +
+                R"() -> (tensor<$Bx$Tx$Dxf32>, tensor<$Bx$Dxf32>, tensor<$Cx$Bx$Dxf32>)
+  return %h, %last, %states : tensor<$Bx$Tx$Dxf32>, tensor<$Bx$Dxf32>, tensor<$Cx$Bx$Dxf32>
+})",
+            {{'B', s.batch},
+             {'T', s.time},
+             {'D', s.features},
+             {'K', s.chunk},
+             {'C', (s.time + s.chunk - 1) / s.chunk}});
+        auto kernel = LoadedKernel::create(text, GetParam());
+        ASSERT_TRUE(kernel);
+        int64_t size = s.batch * s.time * s.features, chunks = (s.time + s.chunk - 1) / s.chunk;
+        auto a = randomValues(size, 1), b = randomValues(size, 2),
+             h0 = randomValues(s.batch * s.features, 3);
+        auto ids = documents(s);
+        Walk walk{s.time, reverse, segmented ? ids : std::vector<int32_t>()};
+        std::vector<int32_t> none;
+        Walk plain{s.time, reverse, none}, marked{s.time, reverse, ids};
+        const Walk& w = segmented ? marked : plain;
+        std::vector<double> h(size), last(s.batch * s.features),
+            states(chunks * s.batch * s.features);
+        for (int64_t i = 0; i < s.batch; ++i)
+          for (int64_t d = 0; d < s.features; ++d) {
+            double state = h0[i * s.features + d];
+            for (int64_t step = 0; step < s.time; ++step) {
+              int64_t t = w.at(step), at = (i * s.time + t) * s.features + d;
+              bool entering = step == 0 || (reverse ? (t + 1) % s.chunk == 0 : t % s.chunk == 0);
+              if (entering) states[(t / s.chunk * s.batch + i) * s.features + d] = state;
+              state = (w.starts(i, step) ? 0.0 : a[at]) * state + b[at];
+              h[at] = state;
+            }
+            last[i * s.features + d] = state;
+          }
+        auto y = poisoned(size), again = y, z = poisoned(last.size()), c = poisoned(states.size());
+        kernel->run({a.data(), b.data(), h0.data(), ids.data(), y.data(), z.data(), c.data()});
+        EXPECT_LT(relativeError(y, h), 1e-6) << s.time << " " << reverse << segmented;
+        EXPECT_LT(relativeError(z, last), 1e-6);
+        EXPECT_LT(relativeError(c, states), 1e-6);
+        for (int threads : {1, 3}) {
+          kernel->run({a.data(), b.data(), h0.data(), ids.data(), again.data(), z.data(), c.data()},
+                      threads);
+          EXPECT_EQ(y, again);
+        }
+      }
+}
+
+TEST_P(ScanTest, LongSumsDoNotDrift) {
+  auto kernel = LoadedKernel::create(R"(
+func.func @k(%a: tensor<1x65536x3xf32>, %b: tensor<1x65536x3xf32>) -> (tensor<1x65536x3xf32>) attributes {weir.kernel, weir.row_rank = 0 : i64} {
+  %h, %last = weir.scan(%a, %b) : (tensor<1x65536x3xf32>, tensor<1x65536x3xf32>) -> (tensor<1x65536x3xf32>, tensor<1x3xf32>)
+  return %h : tensor<1x65536x3xf32>
+})",
+                                     GetParam());
+  ASSERT_TRUE(kernel);
+  std::vector<float> a(3 * 65536, 1.0f), b(3 * 65536, 0.1f), y = poisoned(3 * 65536);
+  kernel->run({a.data(), b.data(), y.data()});
+  double error = 0;
+  for (int64_t t = 0; t < 65536; ++t)
+    error = std::max(error, std::abs(y[3 * t + 1] / (double(0.1f) * (t + 1)) - 1));
+  EXPECT_LT(error, 1e-7);
+}
+
+const char* kStateSpaceMaps = R"(
+    {indexing_maps = [affine_map<(b, t, d, n) -> (b, t, d)>, affine_map<(b, t, d, n) -> (b, t, d)>, affine_map<(b, t, d, n) -> (b, t, n)>, affine_map<(b, t, d, n) -> (b, t, n)>, affine_map<(b, t, d, n) -> (d, n)>, affine_map<(b, t, d, n) -> (b, t, d)>],
+     iterator_types = ["parallel", "time", "parallel", "parallel"]})";
+const char* kPrologue = R"(
+  ^bb0(%dt_0: f32, %x_0: f32, %bb_0: f32, %c_0: f32, %aa_0: f32):
+    %e_0 = arith.mulf %dt_0, %aa_0 : f32
+    %a_0 = math.exp %e_0 : f32
+    %u_0 = arith.mulf %dt_0, %x_0 : f32
+    %v_0 = arith.mulf %u_0, %bb_0 : f32
+    weir.yield %a_0, %v_0 : f32, f32
+  })";
+
+struct StateSpace {
+  Shape s;
+  std::vector<float> dt, x, b, c, a, dy, h0, dlast;
+  std::vector<int32_t> ids;
+
+  explicit StateSpace(Shape s) : s(s) {
+    int64_t wide = s.batch * s.time * s.features, narrow = s.batch * s.time * s.states;
+    dt = randomValues(wide, 1), x = randomValues(wide, 2), b = randomValues(narrow, 3),
+    c = randomValues(narrow, 4);
+    a = randomValues(s.features * s.states, 5), dy = randomValues(wide, 6);
+    h0 = randomValues(s.batch * s.features * s.states, 7),
+    dlast = randomValues(s.batch * s.features * s.states, 8);
+    for (float& v : dt) v = std::abs(v);
+    for (float& v : a) v = -std::abs(v);
+    ids = documents(s);
+  }
+  std::vector<std::pair<char, int64_t>> names() const {
+    return {{'B', s.batch},  {'T', s.time},  {'D', s.features},
+            {'N', s.states}, {'K', s.chunk}, {'C', (s.time + s.chunk - 1) / s.chunk}};
+  }
+};
+
+TEST_P(ScanTest, StateSpaceModelAndItsGradient) {
+  for (Shape s : {Shape{1, 1, 1, 1, 4}, {2, 13, 5, 3, 4}, {3, 67, 40, 4, 16}, {1, 130, 96, 2, 64}})
+    for (bool reverse : {false, true})
+      for (bool segmented : {false, true}) {
+        StateSpace data(s);
+        std::string seg = segmented ? "segments(%ids) " : "", rev = reverse ? "reverse " : "",
+                    segType = segmented ? ", tensor<$Bx$Txi32>" : "";
+        std::string args =
+            R"(%dt: tensor<$Bx$Tx$Dxf32>, %x: tensor<$Bx$Tx$Dxf32>, %b: tensor<$Bx$Tx$Nxf32>, %c: tensor<$Bx$Tx$Nxf32>, %a: tensor<$Dx$Nxf32>, %h0: tensor<$Bx$Dx$Nxf32>, %ids: tensor<$Bx$Txi32>)";
+        std::string types =
+            "tensor<$Bx$Tx$Dxf32>, tensor<$Bx$Tx$Dxf32>, tensor<$Bx$Tx$Nxf32>, "
+            "tensor<$Bx$Tx$Nxf32>, tensor<$Dx$Nxf32>, tensor<$Bx$Dx$Nxf32>";
+        std::string results = "tensor<$Bx$Tx$Dxf32>, tensor<$Bx$Dx$Nxf32>, tensor<$Cx$Bx$Dx$Nxf32>";
+        std::string forward = "func.func @k(" + args + ") -> (" + results +
+                              ") attributes {weir.kernel, weir.row_rank = 0 : i64} {\n%y:3 = "
+                              "weir.scan(%dt, %x, %b, %c, %a) from %h0 " +
+                              seg + rev + "chunk($K) prologue {" + kPrologue + R"( epilogue {
+  ^bb0(%h: f32, %dt1: f32, %x1: f32, %bb: f32, %cc: f32, %aa: f32):
+    %o = arith.mulf %h, %cc : f32
+    weir.yield %o : f32
+  })" + kStateSpaceMaps + " : (" +
+                              types + segType + ") -> (" + results +
+                              ")\nreturn %y#0, %y#1, %y#2 : " + results + "\n}";
+        auto kernel = LoadedKernel::create(fill(forward, data.names()), GetParam());
+        ASSERT_TRUE(kernel);
+        std::vector<int32_t> none;
+        Walk w{s.time, reverse, segmented ? data.ids : none};
+        int64_t D = s.features, N = s.states, T = s.time, chunks = (T + s.chunk - 1) / s.chunk;
+        int64_t wide = s.batch * T * D, state = s.batch * D * N;
+        std::vector<double> y(wide), last(state), gdt(wide), gx(wide), gb(s.batch * T * N),
+            gc(s.batch * T * N), ga(D * N), gh(state);
+        for (int64_t i = 0; i < s.batch; ++i)
+          for (int64_t d = 0; d < D; ++d)
+            for (int64_t n = 0; n < N; ++n) {
+              std::vector<double> before(T), after(T), decay(T);
+              double h = data.h0[(i * D + d) * N + n], A = data.a[d * N + n];
+              for (int64_t step = 0; step < T; ++step) {
+                int64_t t = w.at(step), p = (i * T + t) * D + d, q = (i * T + t) * N + n;
+                decay[t] = w.starts(i, step) ? 0.0 : std::exp(double(data.dt[p]) * A);
+                before[t] = h;
+                h = decay[t] * h + double(data.dt[p]) * data.x[p] * data.b[q];
+                after[t] = h;
+                y[p] += h * data.c[q];
+              }
+              last[(i * D + d) * N + n] = h;
+              double lambda = data.dlast[(i * D + d) * N + n];
+              for (int64_t step = T - 1; step >= 0; --step) {
+                int64_t t = w.at(step), p = (i * T + t) * D + d, q = (i * T + t) * N + n;
+                double dy = data.dy[p], dt = data.dt[p], x = data.x[p], B = data.b[q];
+                lambda += dy * data.c[q];
+                gc[q] += dy * after[t];
+                double da = w.starts(i, step) ? 0.0 : lambda * before[t];
+                gdt[p] += da * std::exp(dt * A) * A + lambda * x * B;
+                gx[p] += lambda * dt * B;
+                gb[q] += lambda * dt * x;
+                ga[d * N + n] += da * std::exp(dt * A) * dt;
+                lambda *= decay[t];
+              }
+              gh[(i * D + d) * N + n] = lambda;
+            }
+        auto fy = poisoned(wide), flast = poisoned(state), fstates = poisoned(chunks * state);
+        kernel->run({data.dt.data(), data.x.data(), data.b.data(), data.c.data(), data.a.data(),
+                     data.h0.data(), data.ids.data(), fy.data(), flast.data(), fstates.data()});
+        EXPECT_LT(relativeError(fy, y), 2e-6) << T << " " << reverse << segmented;
+        EXPECT_LT(relativeError(flast, last), 2e-6);
+
+        std::string gradients = types;
+        std::string backward =
+            "func.func @k(" + args +
+            ", %st: tensor<$Cx$Bx$Dx$Nxf32>, %dy: tensor<$Bx$Tx$Dxf32>, %dl: tensor<$Bx$Dx$Nxf32>) "
+            "-> (" +
+            gradients +
+            ") attributes {weir.kernel, weir.row_rank = 0 : i64} {\n%g:6 = weir.scan_vjp(%dt, %x, "
+            "%b, %c, %a) from %h0 " +
+            seg + "states(%st) cotangents(%dy) final(%dl) " + rev + "chunk($K) prologue {" +
+            kPrologue + R"( adjoint_epilogue {
+  ^bb0(%h: f32, %dt1: f32, %x1: f32, %bb: f32, %cc: f32, %aa: f32, %dyy: f32):
+    %zero = arith.constant 0.0 : f32
+    %dh = arith.mulf %dyy, %cc : f32
+    %dc = arith.mulf %dyy, %h : f32
+    weir.yield %dh, %zero, %zero, %zero, %dc, %zero : f32, f32, f32, f32, f32, f32
+  } adjoint_prologue {
+  ^bb0(%dt1: f32, %x1: f32, %bb: f32, %cc: f32, %aa: f32, %da: f32, %db: f32):
+    %zero = arith.constant 0.0 : f32
+    %e1 = arith.mulf %dt1, %aa : f32
+    %a1 = math.exp %e1 : f32
+    %dae = arith.mulf %da, %a1 : f32
+    %p1 = arith.mulf %dae, %aa : f32
+    %xb = arith.mulf %x1, %bb : f32
+    %p2 = arith.mulf %db, %xb : f32
+    %ddt = arith.addf %p1, %p2 : f32
+    %dbdt = arith.mulf %db, %dt1 : f32
+    %dx = arith.mulf %dbdt, %bb : f32
+    %dbb = arith.mulf %dbdt, %x1 : f32
+    %daa = arith.mulf %dae, %dt1 : f32
+    weir.yield %ddt, %dx, %dbb, %zero, %daa : f32, f32, f32, f32, f32
+  })" + kStateSpaceMaps +
+            " : (" + types + segType +
+            ", tensor<$Cx$Bx$Dx$Nxf32>, tensor<$Bx$Tx$Dxf32>, tensor<$Bx$Dx$Nxf32>) -> (" +
+            gradients + ")\nreturn %g#0, %g#1, %g#2, %g#3, %g#4, %g#5 : " + gradients + "\n}";
+        auto vjp = LoadedKernel::create(fill(backward, data.names()), GetParam());
+        ASSERT_TRUE(vjp);
+        std::vector<std::vector<float>> out, again;
+        for (int threads : {2, 1, 3}) {
+          std::vector<std::vector<float>> g = {poisoned(wide),      poisoned(wide),
+                                               poisoned(gb.size()), poisoned(gc.size()),
+                                               poisoned(ga.size()), poisoned(state)};
+          vjp->run(
+              {data.dt.data(), data.x.data(), data.b.data(), data.c.data(), data.a.data(),
+               data.h0.data(), data.ids.data(), fstates.data(), data.dy.data(), data.dlast.data(),
+               g[0].data(), g[1].data(), g[2].data(), g[3].data(), g[4].data(), g[5].data()},
+              threads);
+          if (out.empty()) out = g;
+          EXPECT_EQ(out, g);
+        }
+        EXPECT_LT(relativeError(out[0], gdt), 5e-6) << T << " " << reverse << segmented;
+        EXPECT_LT(relativeError(out[1], gx), 5e-6);
+        EXPECT_LT(relativeError(out[2], gb), 5e-6);
+        EXPECT_LT(relativeError(out[3], gc), 5e-6);
+        EXPECT_LT(relativeError(out[4], ga), 5e-6);
+        EXPECT_LT(relativeError(out[5], gh), 5e-6);
+      }
+}
+
+TEST_P(ScanTest, RowsOfTables) {
+  const char* gather = R"(
+func.func @k(%t: tensor<$Vx$Dxf32>, %i: tensor<$Bx$Txi32>) -> tensor<$Bx$Tx$Dxf32> attributes {weir.kernel, weir.row_rank = 0 : i64} {
+  %r = weir.gather_rows %t, %i : tensor<$Vx$Dxf32>, tensor<$Bx$Txi32> -> tensor<$Bx$Tx$Dxf32>
+  return %r : tensor<$Bx$Tx$Dxf32>
+})";
+  const char* scatter = R"(
+func.func @k(%u: tensor<$Bx$Tx$Dxf32>, %i: tensor<$Bx$Txi32>) -> tensor<$Vx$Dxf32> attributes {weir.kernel, weir.row_rank = 0 : i64} {
+  %r = weir.scatter_rows %u, %i : tensor<$Bx$Tx$Dxf32>, tensor<$Bx$Txi32> -> tensor<$Vx$Dxf32>
+  return %r : tensor<$Vx$Dxf32>
+})";
+  for (Shape s : {Shape{1, 1, 1, 1, 0}, {3, 17, 33, 7, 0}, {16, 80, 64, 65, 0}}) {
+    int64_t V = s.states, D = s.features, n = s.batch * s.time;
+    std::vector<std::pair<char, int64_t>> names = {
+        {'B', s.batch}, {'T', s.time}, {'D', D}, {'V', V}};
+    auto g = LoadedKernel::create(fill(gather, names), GetParam()),
+         c = LoadedKernel::create(fill(scatter, names), GetParam());
+    ASSERT_TRUE(g && c);
+    auto table = randomValues(V * D, 1), updates = randomValues(n * D, 2);
+    std::vector<int32_t> ids(n);
+    for (int64_t i = 0; i < n; ++i) ids[i] = (i * 37 + 11) % (V + 2) - 1;
+    std::vector<float> rows(n * D), sums(V * D, 0.0f);
+    for (int64_t i = 0; i < n; ++i)
+      for (int64_t d = 0; d < D; ++d) {
+        int64_t row = std::clamp<int64_t>(ids[i], 0, V - 1);
+        rows[i * D + d] = table[row * D + d];
+        sums[row * D + d] += updates[i * D + d];
+      }
+    for (int threads : {1, 2, 3}) {
+      auto y = poisoned(n * D), z = poisoned(V * D);
+      g->run({table.data(), ids.data(), y.data()}, threads);
+      c->run({updates.data(), ids.data(), z.data()}, threads);
+      EXPECT_EQ(y, rows);
+      EXPECT_EQ(z, sums);
+    }
+  }
+}
+
+}  // namespace
+}  // namespace weir
