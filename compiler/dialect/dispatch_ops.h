@@ -26,6 +26,7 @@ inline constexpr char kStridesAttr[] = "weir.strides";
 inline constexpr char kTiedAttr[] = "weir.tied";
 
 /// Attributes of host functions, their arguments and results.
+namespace host {
 inline constexpr char kEntryAttr[] = "weir.entry";
 inline constexpr char kVariableAttr[] = "weir.variable";
 inline constexpr char kInputAttr[] = "weir.input";
@@ -33,6 +34,7 @@ inline constexpr char kOutputAttr[] = "weir.output";
 /// string on an argument that is a variable: "parameter", "optimizer", "state", "counter" or
 /// "other".
 inline constexpr char kRoleAttr[] = "weir.role";
+}  // namespace host
 
 }  // namespace weir
 

@@ -31,7 +31,7 @@ FailureOr<ModulePlan> planModule(ModuleOp module) {
   ModulePlan plan;
   Builder b(module.getContext());
   for (auto function : llvm::to_vector(module.getOps<func::FuncOp>())) {
-    if (!function->hasAttr(kEntryAttr)) continue;
+    if (!function->hasAttr(host::kEntryAttr)) continue;
     if (failed(flattenCalls(function, symbols))) return failure();
     FailureOr<PlannedEntry> entry = planEntry(function, symbols, kernels, plan.shared);
     if (failed(entry)) return failure();
@@ -46,7 +46,7 @@ FailureOr<ModulePlan> planModule(ModuleOp module) {
     plan.entries.push_back(std::move(*entry));
   }
   if (plan.entries.empty())
-    return module.emitError() << "has no entry point (a function with " << kEntryAttr << ")";
+    return module.emitError() << "has no entry point (a function with " << host::kEntryAttr << ")";
   return std::move(plan);
 }
 

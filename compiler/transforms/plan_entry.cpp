@@ -105,7 +105,7 @@ LogicalResult EntryPlanner::placeArguments() {
   plan.name = entry.getSymName().str();
   for (BlockArgument argument : block.getArguments()) {
     unsigned number = argument.getArgNumber();
-    if (auto name = entry.getArgAttrOfType<StringAttr>(number, kInputAttr)) {
+    if (auto name = entry.getArgAttrOfType<StringAttr>(number, host::kInputAttr)) {
       auto spec = tensorSpec(entry, name, argument.getType());
       if (failed(spec)) return failure();
       places[argument] =
@@ -113,12 +113,13 @@ LogicalResult EntryPlanner::placeArguments() {
       plan.inputs.push_back(*spec);
       continue;
     }
-    auto name = entry.getArgAttrOfType<StringAttr>(number, kVariableAttr);
+    auto name = entry.getArgAttrOfType<StringAttr>(number, host::kVariableAttr);
     if (!name) {
-      return entry.emitError() << "argument " << number << " is neither an input (" << kInputAttr
-                               << ") nor a variable (" << kVariableAttr << ")";
+      return entry.emitError() << "argument " << number << " is neither an input ("
+                               << host::kInputAttr << ") nor a variable (" << host::kVariableAttr
+                               << ")";
     }
-    auto role = entry.getArgAttrOfType<StringAttr>(number, kRoleAttr);
+    auto role = entry.getArgAttrOfType<StringAttr>(number, host::kRoleAttr);
     auto variable = variableNumber(entry, name, role, argument.getType(), shared);
     if (failed(variable)) return failure();
     if (variableBuffers.count(name)) {
@@ -174,7 +175,7 @@ LogicalResult EntryPlanner::placeResults() {
   for (OpOperand& operand : terminator->getOpOperands()) {
     unsigned number = operand.getOperandNumber();
     Value value = operand.get();
-    if (auto name = entry.getResultAttrOfType<StringAttr>(number, kOutputAttr)) {
+    if (auto name = entry.getResultAttrOfType<StringAttr>(number, host::kOutputAttr)) {
       auto spec = tensorSpec(entry, name, value.getType());
       if (failed(spec)) return failure();
       Place output =
@@ -183,10 +184,11 @@ LogicalResult EntryPlanner::placeResults() {
       if (!place(value, output)) operand.set(copyTo(value, output, terminator));
       continue;
     }
-    auto name = entry.getResultAttrOfType<StringAttr>(number, kVariableAttr);
+    auto name = entry.getResultAttrOfType<StringAttr>(number, host::kVariableAttr);
     if (!name) {
-      return entry.emitError() << "result " << number << " is neither an output (" << kOutputAttr
-                               << ") nor the new value of a variable (" << kVariableAttr << ")";
+      return entry.emitError() << "result " << number << " is neither an output ("
+                               << host::kOutputAttr << ") nor the new value of a variable ("
+                               << host::kVariableAttr << ")";
     }
     auto variable = variableNumber(entry, name, {}, value.getType(), shared);
     if (failed(variable)) return failure();
@@ -371,11 +373,12 @@ LogicalResult EntryPlanner::placeViews() {
 
 FailureOr<PlannedEntry> EntryPlanner::finish() {
   SmallVector<LaunchOp> launches = llvm::to_vector(block.getOps<LaunchOp>());
-  for (auto [time, launch] : llvm::enumerate(launches)) {
+  for (int64_t time = 0; time < static_cast<int64_t>(launches.size()); ++time) {
+    LaunchOp launch = launches[time];
     auto touch = [&](Value value) {
       Buffer& buffer = buffers[places[value].buffer];
-      if (buffer.first < 0) buffer.first = static_cast<int64_t>(time);
-      buffer.last = static_cast<int64_t>(time);
+      if (buffer.first < 0) buffer.first = time;
+      buffer.last = time;
     };
     for (Value value : launch.getOperands()) touch(value);
     for (Value value : launch.getResults()) touch(value);
