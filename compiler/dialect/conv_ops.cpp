@@ -9,11 +9,35 @@
 #include "mlir/IR/ImplicitLocOpBuilder.h"
 #include "mlir/IR/TypeUtilities.h"
 
+namespace weir {
+using namespace mlir;
+
+/// `(4)`, or a size: `[%k]`.
+static ParseResult parseKernel(OpAsmParser& parser, IntegerAttr& kernel,
+                               SmallVectorImpl<OpAsmParser::UnresolvedOperand>& operands,
+                               AffineMapAttr& sizes) {
+  int64_t taps;
+  if (failed(parser.parseOptionalLParen())) return parseSizes(parser, operands, sizes);
+  if (parser.parseInteger(taps) || parser.parseRParen()) return failure();
+  kernel = parser.getBuilder().getI64IntegerAttr(taps);
+  sizes = AffineMapAttr::get(AffineMap::get(parser.getContext()));
+  return success();
+}
+
+static void printKernel(OpAsmPrinter& printer, Operation* op, IntegerAttr kernel,
+                        ValueRange operands, AffineMapAttr sizes) {
+  if (kernel)
+    printer << "(" << kernel.getInt() << ")";
+  else
+    printSizes(printer, op, operands, sizes);
+}
+
+}  // namespace weir
+
 #define GET_OP_CLASSES
 #include "compiler/dialect/conv_ops.cpp.inc"
 
 namespace weir {
-using namespace mlir;
 
 void registerConvOps(WeirDialect& dialect) {
   dialect.registerOps<
@@ -26,13 +50,15 @@ LogicalResult CausalConvOp::verify() {
   auto type = cast<RankedTensorType>(getX().getType());
   if (type.getRank() != 3)
     return emitOpError() << "takes a tensor of batch, time and features, not " << type;
-  if (static_cast<int64_t>(getKernel()) < 1)
-    return emitOpError() << "has a kernel of " << static_cast<int64_t>(getKernel()) << " taps";
+  if (getKernel() && getTaps() < 1)
+    return emitOpError() << "has a kernel of " << getTaps() << " taps";
+  if (!getKernel() && !getParameters().empty())
+    return emitOpError() << "has parameters, and so needs the number of its taps";
   if (getParameters().empty() && !getName())
     return emitOpError() << "needs a name, or its parameters";
   if (!getParameters().empty() && getParameters().size() != 2)
     return emitOpError() << "takes two parameters, weight and bias";
-  return verifySizes(*this, getSizeOperands(), getSizes(), 0);
+  return verifySizes(*this, getSizeOperands(), getSizes(), getKernel() ? 0 : 1);
 }
 
 LogicalResult CausalConvOp::inferReturnTypes(MLIRContext*, std::optional<Location>, Adaptor adaptor,
@@ -40,15 +66,24 @@ LogicalResult CausalConvOp::inferReturnTypes(MLIRContext*, std::optional<Locatio
   auto type = cast<RankedTensorType>(adaptor.getX().getType());
   inferred.push_back(type);
   SmallVector<int64_t> state(type.getShape());
-  if (state.size() > 1) state[1] = static_cast<int64_t>(adaptor.getKernel()) - 1;
+  std::optional<uint64_t> taps = adaptor.getKernel();
+  if (state.size() > 1) state[1] = taps ? static_cast<int64_t>(*taps) - 1 : ShapedType::kDynamic;
   inferred.push_back(RankedTensorType::get(state, type.getElementType()));
   return success();
 }
 bool CausalConvOp::isCompatibleReturnTypes(TypeRange l, TypeRange r) { return compatible(l, r); }
 
-LogicalResult CausalConvOp::parameterSpecs(TypeRange types, ArrayRef<int64_t>,
+void CausalConvOp::bindParameters(ValueRange parameters, ArrayRef<int64_t> sizes) {
+  getParametersMutable().assign(parameters);
+  if (sizes.empty()) return;
+  getSizeOperandsMutable().clear();
+  setSizes(AffineMap::get(getContext()));
+  setKernel(sizes[0]);
+}
+
+LogicalResult CausalConvOp::parameterSpecs(TypeRange types, ArrayRef<int64_t> sizes,
                                            SmallVectorImpl<ParameterSpec>& specs) {
-  int64_t features = featuresOf(types[0]), taps = getKernel();
+  int64_t features = featuresOf(types[0]), taps = sizes.empty() ? getTaps() : sizes[0];
   if (failed(requireStatic(*this, features, "number of features"))) return failure();
   specs.push_back({"weight", {features, taps}, linearInit(taps), ""});
   specs.push_back({"bias", {features}, linearInit(taps), ""});
@@ -59,7 +94,7 @@ void CausalConvOp::bindSegments(Value segments) { getSegmentsMutable().assign(se
 void CausalConvOp::bindStart(Value) {}
 
 Cost CausalConvOp::cost() {
-  Cost cost = streamingCost(*this, 2.0 * getKernel());
+  Cost cost = streamingCost(*this, 2.0 * getTaps());
   cost.stateBytes = byteCount(getLast().getType());
   return cost;
 }
@@ -73,8 +108,8 @@ struct Conv {
         l(b, op.getLoc()),
         op(op),
         shape(shapeOf(op.getX())),
-        past(static_cast<int64_t>(op.getKernel()) - 1),
-        taps(op.getKernel()),
+        past(op.getTaps() - 1),
+        taps(op.getTaps()),
         element(getElementTypeOrSelf(op.getX().getType())),
         wide(accumulatorType(element)) {}
 

@@ -60,12 +60,11 @@ double getNumber(DictionaryAttr settings, StringRef name, double otherwise) {
 namespace {
 
 /// What fits a setting. Count: a whole number, at least 0. Fraction: from 0 to 1, 1 excluded.
-enum class Kind { Count, Positive, NonNegative, Fraction, Fractions, Patterns, Word };
+enum class Kind { Count, Positive, NonNegative, Fraction, Fractions, Patterns };
 
 struct Setting {
   StringRef name;
   Kind kind;
-  ArrayRef<StringRef> words = {};
 };
 
 }  // namespace
@@ -101,8 +100,6 @@ static const char* whatFits(const Setting& setting, Attribute value, double numb
                  ? nullptr
                  : "a list of patterns in quotes";
     }
-    case Kind::Word:
-      return nullptr;
   }
   llvm_unreachable("unknown kind");
 }
@@ -116,16 +113,6 @@ static LogicalResult verifySettings(Operation* op, DictionaryAttr settings,
       InFlightDiagnostic error = op->emitOpError() << "has no setting '" << entry.getName().strref()
                                                    << "'; its settings are ";
       llvm::interleaveComma(known, error, [&](const Setting& each) { error << each.name; });
-      return error;
-    }
-    if (setting->kind == Kind::Word) {
-      auto word = dyn_cast<StringAttr>(entry.getValue());
-      if (word && llvm::is_contained(setting->words, word.getValue())) continue;
-      InFlightDiagnostic error = op->emitOpError()
-                                 << "has setting '" << setting->name << "' = " << entry.getValue()
-                                 << ", but it must be one of ";
-      llvm::interleaveComma(setting->words, error,
-                            [&](StringRef word) { error << '"' << word << '"'; });
       return error;
     }
     std::optional<double> number = getNumber(settings, setting->name);
@@ -182,16 +169,13 @@ LogicalResult ScheduleOp::verify() {
 
 LogicalResult TrainOp::verify() {
   if (!getSettings().get("steps")) return emitOpError() << "needs the setting 'steps'";
-  static constexpr StringRef kKeep[] = {"best", "last"};
   return verifySettings(*this, getSettings(),
                         {{"steps", Kind::Count},
                          {"clip", Kind::Positive},
                          {"accumulate", Kind::Count},
                          {"eval_every", Kind::Count},
-                         {"eval_batches", Kind::Count},
                          {"patience", Kind::Count},
-                         {"keep", Kind::Word, kKeep},
-                         {"checkpoint_every", Kind::Count},
+                         {"checkpoint_seconds", Kind::Positive},
                          {"log_every", Kind::Count}});
 }
 

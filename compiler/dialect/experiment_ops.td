@@ -21,7 +21,7 @@ def Weir_ExperimentOp : Weir_Op<"experiment", [IsolatedFromAbove, Symbol, Single
       weir.task "text" {context = 1024, batch = 8, validation = 0.1}
       weir.optimizer "adamw" {lr = 7.0e-4, betas = [0.9, 0.999], eps = 1.0e-6, weight_decay = 0.01}
       weir.schedule "linear" {warmup = 1000}
-      weir.train {steps = 20000, clip = 0.1, eval_every = 250, keep = "best"}
+      weir.train {steps = 20000, clip = 0.1, eval_every = 250}
     }
     ```
   }];
@@ -126,10 +126,8 @@ def Weir_TrainOp : Weir_SettingsOp<"train", [HasParent<"ExperimentOp">]> {
     | `clip` | none | the largest norm of the gradient of all parameters together |
     | `accumulate` | 1 | batches whose gradients are averaged for one step |
     | `eval_every` | 0 (only at the end) | steps between evaluations |
-    | `eval_batches` | 0 (all of the validation set) | batches an evaluation looks at |
     | `patience` | 0 (never) | evaluations without gain after which training stops |
-    | `keep` | "best" | the parameters to keep: "best" or "last" |
-    | `checkpoint_every` | 0 (at evaluations) | steps between checkpoints |
+    | `checkpoint_seconds` | 60 | seconds between checkpoints, besides those at evaluations |
     | `log_every` | 1 | steps between lines of metrics |
 
     ```mlir

@@ -252,6 +252,22 @@ def Weir_ApplyOp : Weir_Op<"apply", [AttrSizedOperandSegments]> {
   let hasVerifier = 1;
 }
 
+def Weir_RefuseOp : Weir_Op<"refuse", []> {
+  let summary = "refuses options that don't go together";
+  let description = [{
+    Where expansion reaches it, the model is refused with this message. It stands in a region of `weir.case` that no
+    model should come to.
+
+    ```mlir
+    %c = weir.case %candidate : !seq
+      "positive" { %g = weir.log_positive %u : !seq  weir.yield %g : !seq }
+      "identity" { weir.refuse "arithmetic = \"log\" needs candidate = \"positive\""  weir.yield %u : !seq }
+    ```
+  }];
+  let arguments = (ins StrAttr:$message);
+  let assemblyFormat = "$message attr-dict";
+}
+
 def Weir_ParamOp : Weir_Op<"param", [AttrSizedOperandSegments]> {
   let summary = "a parameter";
   let description = [{

@@ -34,6 +34,12 @@ void DropoutOp::bindRandom(Value stream, Value rng) {
 
 Value DropoutOp::deterministicResult() { return getX(); }
 
+/// At rate zero nothing is drawn.
+OpFoldResult DropoutOp::fold(FoldAdaptor adaptor) {
+  auto rate = dyn_cast_or_null<FloatAttr>(adaptor.getRate());
+  return rate && rate.getValue().isZero() ? OpFoldResult(getX()) : OpFoldResult();
+}
+
 FailureOr<SmallVector<Value>> DropoutOp::decomposeOperation(OpBuilder& b) {
   if (failed(requireDecomposable(*this, getStream() && getRng()))) return failure();
   LinalgBuilder l(b, getLoc());

@@ -104,6 +104,7 @@ LogicalResult Expander::expandOp(Operation* op, Scope& scope) {
   if (auto choice = dyn_cast<CaseOp>(op)) return expandCase(choice, scope);
   if (auto repeat = dyn_cast<RepeatOp>(op)) return expandRepeat(repeat, scope);
   if (auto apply = dyn_cast<ApplyOp>(op)) return expandApply(apply, scope);
+  if (auto refusal = dyn_cast<RefuseOp>(op)) return error(op, scope) << refusal.getMessage();
   if (auto param = dyn_cast<ParamOp>(op)) return declareParam(param, scope);
   if (auto state = dyn_cast<StateOp>(op)) return declareState(state, scope);
   return expandOther(op, scope);

@@ -111,7 +111,7 @@ LogicalResult Expander::bindParameters(ParameterizedOpInterface original,
   for (int64_t size : *sizes)
     if (size <= 0 || size > kMaxElements) return error(original, scope) << "has the size " << size;
   SmallVector<Type> types;
-  unsigned begin = sizeOperands.getBeginOperandIndex();
+  unsigned begin = sizeOperands.empty() ? 0 : sizeOperands.getBeginOperandIndex();
   unsigned end = begin + sizeOperands.size();
   for (auto [index, operand] : llvm::enumerate(clone->getOperands()))
     if (index < begin || index >= end) types.push_back(operand.getType());

@@ -145,12 +145,5 @@ weir.experiment @e model(@m) {
 }
 
 // -----
-weir.model @m() { weir.return }
-weir.experiment @e model(@m) {
-  // expected-error@+1 {{has setting 'keep' = "first", but it must be one of "best", "last"}}
-  weir.train {steps = 1, keep = "first"}
-}
-
-// -----
 // expected-error@+1 {{expects parent op 'weir.experiment'}}
 weir.task "text" {}

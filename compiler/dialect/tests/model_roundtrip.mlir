@@ -48,10 +48,11 @@ weir.layer @options(%x: !seq, %m: tensor<?x?xi32>) -> !seq attributes {paper = "
     "identity" { weir.yield %x : !seq }
   // CHECK:      weir.case %[[C]]
   // CHECK-NEXT:   true {
+  // CHECK-NEXT:     weir.refuse "a needs b"
   // CHECK-NEXT:     weir.yield
   // CHECK:        false {
   weir.case %causal
-    true { weir.yield }
+    true { weir.refuse "a needs b"  weir.yield }
     false { weir.yield }
   // CHECK: weir.return %{{.*}}, state("h" = %{{.*}} : tensor<?x?xf32>, "count" = %{{.*}} : tensor<?xi32>) : tensor<?x?x?xf32>
   weir.return %c, state("h" = %h0 : tensor<?x?xf32>, "count" = %count : tensor<?xi32>) : !seq
@@ -95,8 +96,8 @@ weir.experiment @main model(@model) precision(bf16) seed(7) {
   }
   // CHECK: weir.schedule "linear" {warmup = 1000}
   weir.schedule "linear" {warmup = 1000}
-  // CHECK-NEXT: weir.train {keep = "best", steps = 20000}
-  weir.train {steps = 20000, keep = "best"}
+  // CHECK-NEXT: weir.train {clip = 0.5, steps = 20000}
+  weir.train {steps = 20000, clip = 0.5}
 }
 
 // CHECK-LABEL: weir.experiment @short model(@model) {

@@ -248,3 +248,13 @@ weir.model @m(%x: tensor<?x?x?xf32>) {
   %y = weir.apply "local"(%x) : tensor<?x?x?xf32>
   weir.return
 }
+
+// -----
+weir.model @m() {
+  %a = weir.config "a" default true
+  weir.case %a
+    // expected-error@+1 {{'weir.refuse' op a needs b}}
+    true { weir.refuse "a needs b"  weir.yield }
+    false { weir.yield }
+  weir.return
+}
