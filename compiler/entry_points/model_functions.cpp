@@ -4,8 +4,9 @@
 #include "compiler/dialect/linalg_builder.h"
 #include "compiler/dialect/loss_ops.h"
 #include "compiler/pipelines/pipelines.h"
+#include "compiler/entry_points/arguments.h"
+#include "compiler/transforms/adamw.h"
 #include "compiler/transforms/differentiate_pass.h"
-#include "compiler/transforms/optimizer_pass.h"
 #include "compiler/transforms/partition_pass.h"
 #include "compiler/transforms/specialize.h"
 #include "mlir/Pass/PassManager.h"
@@ -56,13 +57,17 @@ LogicalResult runDifferentiation(ModuleOp module, DifferentiationKind kind) {
 }
 
 LogicalResult addOptimizer(ModuleOp module, ExperimentOp experiment) {
-  OpBuilder b = OpBuilder::atBlockBegin(module.getBody());
-  Operation* settings = b.clone(*experiment);
-  PassManager passes(module.getContext());
-  passes.addPass(createOptimizer());
-  LogicalResult result = passes.run(module);
-  settings->erase();
-  return result;
+  FailureOr<AdamWSettings> settings = readAdamWSettings(experiment);
+  if (failed(settings)) return failure();
+  auto backward = module.lookupSymbol<func::FuncOp>("train_backward");
+  if (!backward) return module.emitError() << "has nothing to train: no parameter reaches the loss";
+  SmallVector<OptimizedParameter> parameters;
+  for (unsigned i = 0; i < backward.getNumResults(); ++i)
+    if (StringRef name = stringAttr(backward.getResultAttr(i, kGradientAttr)); !name.empty())
+      parameters.push_back({name.str(), cast<RankedTensorType>(backward.getResultTypes()[i])});
+  buildAdamW(module, "train_optimizer", parameters, *settings);
+  if (settings->accumulate > 1) buildAccumulate(module, "train_accumulate", parameters);
+  return success();
 }
 
 }  // namespace weir
