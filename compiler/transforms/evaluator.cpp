@@ -6,6 +6,8 @@
 #include "mlir/Dialect/Math/IR/Math.h"
 #include "mlir/Dialect/Tensor/IR/Tensor.h"
 #include "mlir/IR/TypeUtilities.h"
+#include "compiler/dialect/embedding_ops.h"
+#include "compiler/dialect/recurrence_ops.h"
 #include "compiler/dialect/scan_ops.h"
 #include "llvm/ADT/STLExtras.h"
 #include "llvm/ADT/StringSwitch.h"
@@ -60,6 +62,9 @@ std::optional<double> evaluateCompare(arith::CmpIPredicate predicate, double a, 
   }
 }
 
+double sigmoid(double x) { return 1.0 / (1.0 + std::exp(-x)); }
+double softplus(double x) { return std::fmax(x, 0.0) + std::log1p(std::exp(-std::fabs(x))); }
+
 std::optional<double> evaluateScalar(Operation& op, ArrayRef<double> x) {
   if (auto compare = dyn_cast<arith::CmpFOp>(op))
     return evaluateCompare(compare.getPredicate(), x[0], x[1]);
@@ -71,28 +76,36 @@ std::optional<double> evaluateScalar(Operation& op, ArrayRef<double> x) {
             arith::ExtUIOp, arith::UIToFPOp, arith::TruncIOp>(op))
       return x[0];
     using Function = double (*)(double);
-    auto function = llvm::StringSwitch<Function>(name)
-                        .Case("arith.negf", [](double a) { return -a; })
-                        .Case("arith.fptosi", [](double a) { return std::trunc(a); })
-                        .Case("math.exp", [](double a) { return std::exp(a); })
-                        .Case("math.exp2", [](double a) { return std::exp2(a); })
-                        .Case("math.expm1", [](double a) { return std::expm1(a); })
-                        .Case("math.log", [](double a) { return std::log(a); })
-                        .Case("math.log2", [](double a) { return std::log2(a); })
-                        .Case("math.log1p", [](double a) { return std::log1p(a); })
-                        .Case("math.sqrt", [](double a) { return std::sqrt(a); })
-                        .Case("math.rsqrt", [](double a) { return 1.0 / std::sqrt(a); })
-                        .Case("math.tanh", [](double a) { return std::tanh(a); })
-                        .Case("math.sin", [](double a) { return std::sin(a); })
-                        .Case("math.cos", [](double a) { return std::cos(a); })
-                        .Case("math.sinh", [](double a) { return std::sinh(a); })
-                        .Case("math.cosh", [](double a) { return std::cosh(a); })
-                        .Case("math.atan", [](double a) { return std::atan(a); })
-                        .Case("math.erf", [](double a) { return std::erf(a); })
-                        .Case("math.absf", [](double a) { return std::fabs(a); })
-                        .Case("math.floor", [](double a) { return std::floor(a); })
-                        .Case("math.ceil", [](double a) { return std::ceil(a); })
-                        .Default(nullptr);
+    auto function =
+        llvm::StringSwitch<Function>(name)
+            .Case("arith.negf", [](double a) { return -a; })
+            .Case("arith.fptosi", [](double a) { return std::trunc(a); })
+            .Case("math.exp", [](double a) { return std::exp(a); })
+            .Case("math.exp2", [](double a) { return std::exp2(a); })
+            .Case("math.expm1", [](double a) { return std::expm1(a); })
+            .Case("math.log", [](double a) { return std::log(a); })
+            .Case("math.log2", [](double a) { return std::log2(a); })
+            .Case("math.log1p", [](double a) { return std::log1p(a); })
+            .Case("math.sqrt", [](double a) { return std::sqrt(a); })
+            .Case("math.rsqrt", [](double a) { return 1.0 / std::sqrt(a); })
+            .Case("math.tanh", [](double a) { return std::tanh(a); })
+            .Case("math.sin", [](double a) { return std::sin(a); })
+            .Case("math.cos", [](double a) { return std::cos(a); })
+            .Case("math.sinh", [](double a) { return std::sinh(a); })
+            .Case("math.cosh", [](double a) { return std::cosh(a); })
+            .Case("math.atan", [](double a) { return std::atan(a); })
+            .Case("math.erf", [](double a) { return std::erf(a); })
+            .Case("math.absf", [](double a) { return std::fabs(a); })
+            .Case("math.floor", [](double a) { return std::floor(a); })
+            .Case("math.ceil", [](double a) { return std::ceil(a); })
+            .Case("weir.sigmoid", sigmoid)
+            .Case("weir.silu", [](double a) { return a * sigmoid(a); })
+            .Case("weir.gelu", [](double a) { return 0.5 * a * std::erfc(-a * M_SQRT1_2); })
+            .Case("weir.relu", [](double a) { return std::fmax(a, 0.0); })
+            .Case("weir.softplus", softplus)
+            .Case("weir.log_sigmoid", [](double a) { return -softplus(-a); })
+            .Case("weir.positive", [](double a) { return a >= 0.0 ? a + 0.5 : sigmoid(a); })
+            .Default(nullptr);
     if (function) return function(x[0]);
   }
   if (x.size() == 2) {
@@ -257,6 +270,9 @@ LogicalResult Evaluator::runOp(Operation& op, Env& env) {
   if (auto generic = dyn_cast<linalg::GenericOp>(op)) return runGeneric(generic, env);
   if (auto scan = dyn_cast<ScanOp>(op)) return runScan(scan, env);
   if (auto scan = dyn_cast<ScanVjpOp>(op)) return runScanVjp(scan, env);
+  if (auto gather = dyn_cast<GatherRowsOp>(op)) return runGatherRows(gather, env);
+  if (auto scatter = dyn_cast<ScatterRowsOp>(op)) return runScatterRows(scatter, env);
+  if (auto recurrence = dyn_cast<RecurrenceOp>(op)) return runRecurrence(recurrence, env);
   if (isa<tensor::ExpandShapeOp, tensor::CollapseShapeOp, tensor::CastOp>(op)) {
     HostTensor value = env.at(op.getOperand(0));
     value.shape = shapeOf(op.getResult(0).getType());

@@ -19,8 +19,11 @@
 
 namespace weir {
 
+class GatherRowsOp;
+class RecurrenceOp;
 class ScanOp;
 class ScanVjpOp;
+class ScatterRowsOp;
 
 struct HostTensor {
   std::vector<int64_t> shape;  // row-major; empty: a scalar
@@ -46,6 +49,9 @@ class Evaluator {
   llvm::LogicalResult runOp(mlir::Operation& op, Env& env);
   llvm::LogicalResult runGeneric(mlir::linalg::GenericOp op, Env& env);
   llvm::LogicalResult runElementwise(mlir::Operation& op, Env& env);
+  llvm::LogicalResult runGatherRows(GatherRowsOp op, Env& env);
+  llvm::LogicalResult runScatterRows(ScatterRowsOp op, Env& env);
+  llvm::LogicalResult runRecurrence(RecurrenceOp op, Env& env);
   llvm::LogicalResult runScan(ScanOp op, Env& env);
   llvm::LogicalResult runScanVjp(ScanVjpOp op, Env& env);
   /// The values that a region of scalars yields.
