@@ -350,7 +350,9 @@ LogicalResult GenericVjp::emitGroup(AffineMap map, ArrayRef<unsigned> args,
   if (failed(vjp.pullBack(yieldCotangents, wanted, gradients))) return failure();
 
   // What it gives: one output per argument, summed in f32 at least.
-  AffineMap outputMap = AffineMap::getMultiDimIdentityMap(loops, context).getMajorSubMap(kept);
+  SmallVector<AffineExpr> keptDims;
+  for (unsigned dim = 0; dim < kept; ++dim) keptDims.push_back(getAffineDimExpr(dim, context));
+  AffineMap outputMap = AffineMap::get(loops, 0, keptDims, context);
   SmallVector<int64_t> shape;
   for (int64_t dim : ArrayRef(order).take_front(kept)) shape.push_back(extent(dim));
   SmallVector<unsigned> outputs;

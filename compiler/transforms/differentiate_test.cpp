@@ -40,7 +40,6 @@ class DifferentiateTest : public GradientTest {
     check(elementwise("%y = " + name + " %x0, %x1 : tensor<4xf64>", 2), low, high);
   }
 };
-};
 
 TEST_F(DifferentiateTest, UnaryRules) {
   for (const char* op :

@@ -102,6 +102,13 @@ std::optional<double> evaluateScalar(Operation& op, ArrayRef<double> x) {
             .Case("weir.silu", [](double a) { return a * sigmoid(a); })
             .Case("weir.gelu", [](double a) { return 0.5 * a * std::erfc(-a * M_SQRT1_2); })
             .Case("weir.relu", [](double a) { return std::fmax(a, 0.0); })
+            .Case("weir.gelu_tanh",
+                  [](double a) {
+                    return 0.5 * a *
+                           (1.0 + std::tanh(std::sqrt(2.0 / M_PI) * (a + 0.044715 * a * a * a)));
+                  })
+            .Case("weir.relu_squared", [](double a) { return a > 0.0 ? a * a : 0.0; })
+            .Case("math.roundeven", [](double a) { return std::nearbyint(a); })
             .Case("weir.softplus", softplus)
             .Case("weir.log_sigmoid", [](double a) { return -softplus(-a); })
             .Case("weir.positive", [](double a) { return a >= 0.0 ? a + 0.5 : sigmoid(a); })
@@ -249,6 +256,34 @@ LogicalResult Evaluator::runGeneric(linalg::GenericOp op, Env& env) {
   return status;
 }
 
+/// Decomposes the op in place, runs what it consists of, and takes that away again.
+LogicalResult Evaluator::runDecomposition(linalg::AggregatedOpInterface op, Env& env) {
+  OpBuilder builder(op);
+  Operation* before = op->getPrevNode();
+  FailureOr<SmallVector<Value>> values = op.decomposeOperation(builder);
+  if (failed(values)) return failure();
+  Block* block = op->getBlock();
+  SmallVector<Operation*> parts;
+  for (Operation* part = before ? before->getNextNode() : &block->front(); part != op;
+       part = part->getNextNode())
+    parts.push_back(part);
+  LogicalResult status = success();
+  for (Operation* part : parts)
+    if (succeeded(status)) status = runOp(*part, env);
+  if (succeeded(status)) {
+    for (auto [result, value] : llvm::zip_equal(op->getResults(), *values)) {
+      HostTensor copy = env.at(value);
+      env[result] = std::move(copy);
+    }
+  }
+  // Their values go with them: an address may come back as another value's.
+  for (Operation* part : llvm::reverse(parts)) {
+    for (Value result : part->getResults()) env.erase(result);
+    part->erase();
+  }
+  return status;
+}
+
 LogicalResult Evaluator::runOp(Operation& op, Env& env) {
   if (auto constant = dyn_cast<arith::ConstantOp>(op)) {
     env[constant] = evaluateConstant(constant);
@@ -324,6 +359,9 @@ LogicalResult Evaluator::runOp(Operation& op, Env& env) {
     env[concat] = std::move(result);
     return success();
   }
+  if (auto aggregated = dyn_cast<linalg::AggregatedOpInterface>(op);
+      aggregated && isa<ShapedType>(op.getResult(0).getType()))
+    return runDecomposition(aggregated, env);
   if (op.getNumResults() == 1 && op.getNumRegions() == 0) return runElementwise(op, env);
   return op.emitOpError("is unknown to the evaluator");
 }

@@ -49,6 +49,7 @@ class Evaluator {
   llvm::LogicalResult runOp(mlir::Operation& op, Env& env);
   llvm::LogicalResult runGeneric(mlir::linalg::GenericOp op, Env& env);
   llvm::LogicalResult runElementwise(mlir::Operation& op, Env& env);
+  llvm::LogicalResult runDecomposition(mlir::linalg::AggregatedOpInterface op, Env& env);
   llvm::LogicalResult runGatherRows(GatherRowsOp op, Env& env);
   llvm::LogicalResult runScatterRows(ScatterRowsOp op, Env& env);
   llvm::LogicalResult runRecurrence(RecurrenceOp op, Env& env);

@@ -73,7 +73,8 @@ LogicalResult Evaluator::runRecurrence(RecurrenceOp op, Env& env) {
       env[argument] = state;
     if (failed(runBlock(step, env))) return failure();
     auto yields = step.getTerminator()->getOperands();
-    for (auto [i, output] : llvm::enumerate(outputs)) {
+    for (size_t i = 0; i < outputs.size(); ++i) {
+      HostTensor& output = outputs[i];
       const HostTensor& value = env.at(yields[i]);
       forEachRow(output, t, [&](int64_t to, int64_t from, int64_t size) {
         std::copy_n(value.data.begin() + from, size, output.data.begin() + to);

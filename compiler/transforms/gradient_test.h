@@ -152,13 +152,15 @@ class GradientTest : public ::testing::Test {
            "%loss = linalg.generic {indexing_maps = [affine_map<" +
            map + "(" + dims + ")>, affine_map<" + map + "()>], iterator_types = [" + iterators +
            "]} ins(%y : " + y +
-           ") outs(%z0 : tensor<f64>) {\n^bb0(%a: f64, %o: f64):\n%s = math.sin %a : f64\n%n = "
-           "arith.addf %o, %s : f64\n"
-           "linalg.yield %n : f64\n} -> tensor<f64>\nreturn %loss : tensor<f64>\n}";
+           ") outs(%z0 : tensor<f64>) {\n^bb0(%element: f64, %total: f64):\n%sine = math.sin "
+           "%element : f64\n%next = "
+           "arith.addf %total, %sine : f64\n"
+           "linalg.yield %next : f64\n} -> tensor<f64>\nreturn %loss : tensor<f64>\n}";
   }
 
   MLIRContext context;
   std::mt19937 generator{7};
+};
 
 }  // namespace weir
 

@@ -95,22 +95,22 @@ TEST_F(SequenceGradientTest, CausalConvolution) {
 }
 
 TEST_F(SequenceGradientTest, Recurrence) {
-  for (const char* direction : {"", "reverse "}) {
+  for (const char* direction : {"", "reverse", "segments(%ids : tensor<2x5xi32>)"}) {
     SCOPED_TRACE(direction);
     check(function(kX, "tensor<4x4xf64>", kX,
                    std::string(R"(
+      %ids = arith.constant dense<[[1, 1, 2, 2, 2], [1, 2, 3, 3, 4]]> : tensor<2x5xi32>
       %h0 = tensor.extract_slice %x[0, 2, 0] [2, 1, 4] [1, 1, 1] : tensor<2x5x4xf64> to tensor<2x4xf64>
-      %o, %last = weir.recurrence )") +
-                       direction +
-                       R"((%xt = %x : tensor<2x5x4xf64>) from (%h = %h0 : tensor<2x4xf64>)
-          using (%u = %w : tensor<4x4xf64>) {
+      %o, %hs, %last = weir.recurrence (%xt = %x : tensor<2x5x4xf64>) from (%h = %h0 : tensor<2x4xf64>)
+          using (%u = %w : tensor<4x4xf64>) )") +
+                       direction + R"( {
         %a = weir.linear %h params(%u : tensor<4x4xf64>) : tensor<2x4xf64> -> tensor<2x4xf64>
         %s = arith.addf %a, %xt : tensor<2x4xf64>
         %n = math.tanh %s : tensor<2x4xf64>
         %g = weir.sigmoid %xt : tensor<2x4xf64>
         %m = arith.mulf %n, %g : tensor<2x4xf64>
-        weir.yield %m, %n : tensor<2x4xf64>, tensor<2x4xf64>
-      } -> tensor<2x5x4xf64>, tensor<2x4xf64>
+        weir.yield %m, %n, %n : tensor<2x4xf64>, tensor<2x4xf64>, tensor<2x4xf64>
+      } -> tensor<2x5x4xf64>, tensor<2x5x4xf64>, tensor<2x4xf64>
       %y = tensor.insert_slice %last into %o[0, 3, 0] [2, 1, 4] [1, 1, 1] : tensor<2x4xf64> into tensor<2x5x4xf64>
 )"));
   }
