@@ -1,0 +1,177 @@
+// weir compile: any level of a model on its way to machine code, or the program as a file.
+
+#include <algorithm>
+#include <cstdio>
+#include <set>
+
+#include "absl/strings/str_cat.h"
+#include "absl/strings/str_join.h"
+#include "llvm/Support/raw_ostream.h"
+
+#include "compiler/conversion/cpu/compile_kernel.h"
+#include "compiler/driver/command.h"
+#include "compiler/driver/flags.h"
+#include "compiler/driver/load.h"
+#include "compiler/driver/program.h"
+#include "compiler/transforms/plan.h"
+
+namespace weir {
+
+namespace {
+
+/// In the order of the compiler.
+const char* const kLevels[] = {"expanded",  "specialized", "sequence", "differentiated",
+                               "optimized", "dispatched",  "planned",  "kernels",
+                               "llvm",      "asm"};
+
+int levelNumber(const std::string& name) {
+  auto it = std::find(std::begin(kLevels), std::end(kLevels), name);
+  return it == std::end(kLevels) ? -1 : static_cast<int>(it - std::begin(kLevels));
+}
+
+/// Where the building of entry points stops for one of kLevels.
+Level buildLevel(const std::string& name) {
+  if (name == "expanded") return Level::Expanded;
+  if (name == "specialized") return Level::Specialized;
+  if (name == "sequence") return Level::Sequence;
+  if (name == "differentiated") return Level::Differentiated;
+  return Level::Optimized;
+}
+
+void printModule(mlir::ModuleOp module) {
+  std::string text;
+  llvm::raw_string_ostream(text) << module << "\n";
+  std::fputs(text.c_str(), stdout);
+}
+
+/// The entry points of `train` or `run`.
+absl::StatusOr<mlir::OwningOpRef<mlir::ModuleOp>> entryPoints(Workspace& workspace,
+                                                              const LoadedModel& loaded,
+                                                              Level level) {
+  std::string entry = absl::GetFlag(FLAGS_entry);
+  if (entry.empty()) entry = loaded.experiment ? "train" : "run";
+  if (entry != "train" && entry != "run")
+    return absl::InvalidArgumentError(
+        absl::StrCat("--entry can't be '", entry, "': there are train and run"));
+  if (entry == "train") {
+    absl::StatusOr<std::unique_ptr<runtime::Task>> task = makeTask(workspace, loaded);
+    if (!task.ok()) return task.status();
+    return trainingModule(workspace, loaded, **task, /*evaluateOnly=*/false, level);
+  }
+  RunSettings settings;
+  int64_t batch = absl::GetFlag(FLAGS_batch), length = absl::GetFlag(FLAGS_length);
+  auto shapes = inputShapes(loaded, batch > 0 ? batch : 1, length > 0 ? length : 128);
+  if (!shapes.ok()) return shapes.status();
+  absl::StatusOr<Precision> precision = precisionFlag();
+  if (!precision.ok()) return precision.status();
+  settings.inputShapes = *std::move(shapes);
+  settings.precision = *precision;
+  settings.gradients = true;
+  settings.stopAfter = level;
+  return runModule(workspace, loaded, settings);
+}
+
+/// The code of the kernels that are launched, as text.
+absl::Status printKernels(Workspace& workspace, mlir::ModuleOp module, const ModulePlan& plan,
+                          const std::string& level) {
+  absl::StatusOr<std::vector<IsaLevel>> levels = isaLevels();
+  if (!levels.ok()) return levels.status();
+  KernelText text = level == "kernels" ? KernelText::Emitted
+                    : level == "llvm"  ? KernelText::LlvmIr
+                                       : KernelText::Assembly;
+  std::string wanted = absl::GetFlag(FLAGS_kernel);
+  std::set<std::string> seen;
+  for (const PlannedEntry& entry : plan.entries) {
+    for (const PlannedLaunch& launch : entry.launches) {
+      LaunchOp op = launch.op;
+      std::string name = op.getKernel().str();
+      if (!seen.insert(name).second || (!wanted.empty() && name != wanted)) continue;
+      auto kernel = module.lookupSymbol<mlir::func::FuncOp>(name);
+      mlir::FailureOr<std::string> printed = printKernel(kernel, levels->front(), text);
+      if (mlir::failed(printed)) return workspace.failed();
+      std::printf("%s\n", printed->c_str());
+    }
+  }
+  if (!wanted.empty() && seen.count(wanted) == 0)
+    return absl::NotFoundError(absl::StrCat("there is no kernel '", wanted, "'; there are ",
+                                            absl::StrJoin(seen, ", ")));
+  return absl::OkStatus();
+}
+
+absl::Status printLevel(Workspace& workspace, const LoadedModel& loaded, const std::string& level) {
+  int number = levelNumber(level);
+  if (number == 0) {
+    printModule(*loaded.expanded);
+    return absl::OkStatus();
+  }
+  auto module = entryPoints(workspace, loaded, buildLevel(level));
+  if (!module.ok()) return module.status();
+  if (number >= levelNumber("dispatched")) {
+    if (absl::Status status = formKernels(workspace, **module); !status.ok()) return status;
+  }
+  if (number <= levelNumber("dispatched")) {
+    printModule(**module);
+    return absl::OkStatus();
+  }
+  mlir::FailureOr<ModulePlan> plan = planModule(**module);
+  if (mlir::failed(plan)) return workspace.failed();
+  if (level != "planned") return printKernels(workspace, **module, *plan, level);
+  printModule(**module);
+  return absl::OkStatus();
+}
+
+absl::Status emitProgram(Workspace& workspace, const LoadedModel& loaded) {
+  std::string out = absl::GetFlag(FLAGS_out);
+  if (out.empty())
+    return absl::InvalidArgumentError("--emit=program needs --out=FILE, where the program goes");
+  absl::StatusOr<std::vector<IsaLevel>> levels = isaLevels();
+  if (!levels.ok()) return levels.status();
+  auto module = entryPoints(workspace, loaded, Level::Optimized);
+  if (!module.ok()) return module.status();
+  CompileTimes times;
+  absl::StatusOr<runtime::Program> program =
+      compileModule(workspace, **module, *levels, {{"experiment", loaded.text()}}, &times);
+  if (!program.ok()) return program.status();
+  if (absl::Status status = runtime::SaveProgram(*program, out); !status.ok()) return status;
+  std::printf("%s: %s\n", out.c_str(), times.str().c_str());
+  return absl::OkStatus();
+}
+
+absl::Status run(const Arguments& arguments) {
+  std::string level = absl::GetFlag(FLAGS_stop_after), emit = absl::GetFlag(FLAGS_emit);
+  if (level.empty() == emit.empty())
+    return absl::InvalidArgumentError(
+        "'weir compile' needs either --stop-after=LEVEL, to print a level, or --emit=program");
+  if (!emit.empty() && emit != "program")
+    return absl::InvalidArgumentError(absl::StrCat("--emit can't be '", emit, "': there is program"));
+  if (!level.empty() && levelNumber(level) < 0)
+    return absl::InvalidArgumentError(absl::StrCat("--stop-after can't be '", level,
+                                                   "': the levels are ",
+                                                   absl::StrJoin(kLevels, ", ")));
+  absl::StatusOr<std::unique_ptr<Workspace>> workspace = Workspace::create();
+  if (!workspace.ok()) return workspace.status();
+  absl::StatusOr<LoadedModel> loaded = loadModel(**workspace, arguments[0]);
+  if (!loaded.ok()) return loaded.status();
+  return emit.empty() ? printLevel(**workspace, *loaded, level) : emitProgram(**workspace, *loaded);
+}
+
+}  // namespace
+
+Command compileCommand() {
+  return {"compile",
+          "MODEL --stop-after=LEVEL | --emit=program --out=FILE",
+          "shows any level of a model down to assembly, or saves the program",
+          "Without an experiment in the file, or with --entry=run, it compiles `run` and\n"
+          "`gradients` for --batch and --length.",
+          "weir compile models/selective_copy_mingru.mlir --stop-after=expanded\n"
+          "weir compile models/selective_copy_mingru.mlir --stop-after=asm --isa=avx512\n"
+          "weir compile models/selective_copy_mingru.mlir --emit=program --isa=avx2,avx512 "
+          "--out=copy.weir",
+          {"stop_after", "emit", "out", "entry", "kernel", "batch", "length", "precision", "set",
+           "steps", "seed", "data", "isa", "plugin", "experiment", "model"},
+          1,
+          1,
+          run};
+}
+
+}  // namespace weir

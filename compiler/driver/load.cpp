@@ -1,0 +1,201 @@
+#include "compiler/driver/load.h"
+
+#include <filesystem>
+#include <set>
+
+#include "absl/strings/str_cat.h"
+#include "llvm/Support/raw_ostream.h"
+
+#include "compiler/driver/command.h"
+#include "compiler/driver/costs.h"
+#include "compiler/driver/flags.h"
+#include "compiler/transforms/expand.h"
+
+namespace weir {
+
+using namespace mlir;
+
+namespace {
+
+using Overrides = SmallVector<std::pair<std::string, std::string>>;
+
+/// What the flags change in the file. Short forms count after --set.
+absl::StatusOr<Overrides> overridesFromFlags(bool hasExperiment) {
+  Overrides overrides;
+  for (const std::string& entry : absl::GetFlag(FLAGS_set)) {
+    auto [key, value] = StringRef(entry).split('=');
+    if (key.size() == entry.size() || key.empty())
+      return absl::InvalidArgumentError(absl::StrCat("--set ", entry, ": write KEY=VALUE"));
+    overrides.emplace_back(key.trim().str(), value.str());
+  }
+  if (isGiven("steps"))
+    overrides.emplace_back("train.steps", absl::StrCat(absl::GetFlag(FLAGS_steps)));
+  // Without an experiment the seed is that of initial values, which commands read from the flag.
+  if (isGiven("seed") && hasExperiment)
+    overrides.emplace_back("seed", absl::StrCat(absl::GetFlag(FLAGS_seed)));
+  if (isGiven("data")) {
+    // Absolute, so that the resolved experiment works from anywhere.
+    std::string path = std::filesystem::absolute(absl::GetFlag(FLAGS_data)).lexically_normal();
+    overrides.emplace_back("task.data", absl::StrCat("\"", path, "\""));
+  }
+  return overrides;
+}
+
+/// The op named `name`, or the only one; null if there is none and no name is asked for.
+template <typename Kind>
+absl::StatusOr<Kind> pick(ModuleOp module, const std::string& file, const std::string& name,
+                          const char* what) {
+  Kind found;
+  for (Kind op : module.getOps<Kind>()) {
+    if (!name.empty() && op.getSymName() != name) continue;
+    if (found) {
+      return absl::InvalidArgumentError(absl::StrCat(
+          file, ": holds several ", what, "s, '@", found.getSymName().str(), "' and '@",
+          op.getSymName().str(), "': say which with --", what, "=NAME"));
+    }
+    found = op;
+  }
+  if (!found && !name.empty())
+    return absl::NotFoundError(absl::StrCat(file, ": holds no ", what, " '@", name, "'"));
+  return found;
+}
+
+absl::StatusOr<LoadedModel> resolve(Workspace& workspace, OwningOpRef<ModuleOp> module,
+                                    const std::string& file, bool useFlags) {
+  LoadedModel loaded;
+  loaded.module = std::move(module);
+  absl::StatusOr<ExperimentOp> experiment = pick<ExperimentOp>(
+      *loaded.module, file, absl::GetFlag(FLAGS_experiment), "experiment");
+  if (!experiment.ok()) return experiment.status();
+  loaded.experiment = *experiment;
+  std::string experimentName, modelName = absl::GetFlag(FLAGS_model);
+  if (loaded.experiment) {
+    experimentName = loaded.experiment.getSymName().str();
+    if (modelName.empty()) modelName = loaded.experiment.getModel().str();
+  }
+  absl::StatusOr<ModelOp> model = pick<ModelOp>(*loaded.module, file, modelName, "model");
+  if (!model.ok()) return model.status();
+  loaded.model = *model;
+  if (!loaded.model)
+    return absl::InvalidArgumentError(absl::StrCat(file, ": holds no weir.model"));
+  if (loaded.experiment && loaded.experiment.getModel() != loaded.model.getSymName())
+    loaded.experiment = nullptr;
+
+  absl::StatusOr<Overrides> overrides = Overrides();
+  if (useFlags) overrides = overridesFromFlags(bool(loaded.experiment));
+  if (!overrides.ok()) return overrides.status();
+  if (failed(applyOverrides(*loaded.module, *overrides, experimentName,
+                            loaded.model.getSymName())))
+    return workspace.failed();
+
+  ExpansionOptions options;
+  options.resolver = resolverFrom(workspace.registry());
+  options.model = loaded.model.getSymName().str();
+  FailureOr<OwningOpRef<ModuleOp>> expanded = expandModel(*loaded.module, options);
+  if (failed(expanded)) return workspace.failed();
+  loaded.expanded = std::move(*expanded);
+  if (failed(checkLinear(loaded.function()))) return workspace.failed();
+  return loaded;
+}
+
+runtime::OptionValue toOption(Attribute value) {
+  if (auto flag = dyn_cast<BoolAttr>(value)) return flag.getValue();
+  if (auto whole = dyn_cast<IntegerAttr>(value)) return whole.getInt();
+  if (auto real = dyn_cast<FloatAttr>(value)) return real.getValueAsDouble();
+  if (auto text = dyn_cast<StringAttr>(value)) return text.getValue().str();
+  std::string text;
+  llvm::raw_string_ostream(text) << value;
+  return text;
+}
+
+/// A task whose evaluations are cut short.
+class ShortEvaluation : public runtime::Task {
+ public:
+  ShortEvaluation(std::unique_ptr<runtime::Task> task, int64_t batches)
+      : task_(std::move(task)), batches_(batches) {}
+
+  const runtime::TaskSpec& spec() const override { return task_->spec(); }
+  absl::Status FillTrain(int64_t seed, int64_t index, absl::Span<char> tokens,
+                         absl::Span<char> targets) const override {
+    return task_->FillTrain(seed, index, tokens, targets);
+  }
+  int64_t eval_batches() const override { return std::min(batches_, task_->eval_batches()); }
+  absl::Status FillEval(int64_t index, absl::Span<char> tokens,
+                        absl::Span<char> targets) const override {
+    return task_->FillEval(index, tokens, targets);
+  }
+
+ private:
+  std::unique_ptr<runtime::Task> task_;
+  int64_t batches_;
+};
+
+}  // namespace
+
+func::FuncOp LoadedModel::function() const {
+  return *(*expanded).getOps<func::FuncOp>().begin();
+}
+
+std::string LoadedModel::text() const {
+  OwningOpRef<ModuleOp> copy((*module).clone());
+  for (Operation& op : llvm::make_early_inc_range(*copy->getBody())) {
+    auto other = dyn_cast<ExperimentOp>(op);
+    if (other && experiment && other.getSymName() != ExperimentOp(experiment).getSymName())
+      op.erase();
+  }
+  std::string text;
+  llvm::raw_string_ostream stream(text);
+  // The module's own braces say nothing.
+  for (Operation& op : *copy->getBody()) {
+    op.print(stream);
+    stream << "\n\n";
+  }
+  if (!text.empty()) text.pop_back();
+  return text;
+}
+
+absl::StatusOr<LoadedModel> loadModel(Workspace& workspace, const std::string& file) {
+  absl::StatusOr<OwningOpRef<ModuleOp>> module = workspace.parseFile(file);
+  if (!module.ok()) return module.status();
+  return resolve(workspace, *std::move(module), file, /*useFlags=*/true);
+}
+
+absl::StatusOr<LoadedModel> loadModelText(Workspace& workspace, const std::string& text,
+                                          const std::string& name) {
+  absl::StatusOr<OwningOpRef<ModuleOp>> module = workspace.parseText(text, name);
+  if (!module.ok()) return module.status();
+  return resolve(workspace, *std::move(module), name, /*useFlags=*/false);
+}
+
+int64_t trainSetting(const LoadedModel& loaded, StringRef name, int64_t otherwise) {
+  ExperimentOp experiment = loaded.experiment;
+  return static_cast<int64_t>(getNumber(experiment.getTrain().getSettings(), name,
+                                        static_cast<double>(otherwise)));
+}
+
+absl::StatusOr<std::unique_ptr<runtime::Task>> makeTask(const Workspace& workspace,
+                                                        const LoadedModel& loaded) {
+  ExperimentOp experiment = loaded.experiment;
+  if (!experiment) {
+    return absl::FailedPreconditionError(
+        "the file has no weir.experiment, which says what the model is trained on");
+  }
+  absl::StatusOr<runtime::TaskRegistry> tasks = workspace.tasks();
+  if (!tasks.ok()) return tasks.status();
+  TaskOp op = experiment.getTask();
+  runtime::OptionMap options;
+  for (NamedAttribute setting : op.getSettings())
+    options[setting.getName().str()] = toOption(setting.getValue());
+  absl::StatusOr<std::unique_ptr<runtime::Task>> task =
+      tasks->Create(op.getName().str(), options);
+  if (!task.ok()) {
+    // With the place of the task in the file.
+    op.emitError() << std::string(task.status().message());
+    return reported();
+  }
+  int64_t batches = trainSetting(loaded, "eval_batches", 0);
+  if (batches > 0) return std::make_unique<ShortEvaluation>(*std::move(task), batches);
+  return task;
+}
+
+}  // namespace weir

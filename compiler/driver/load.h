@@ -1,0 +1,52 @@
+// From a model file and the command line to an experiment with all its settings, a task, and a
+// function.
+
+#ifndef WEIR_COMPILER_DRIVER_LOAD_H_
+#define WEIR_COMPILER_DRIVER_LOAD_H_
+
+#include <memory>
+#include <string>
+
+#include "absl/status/statusor.h"
+#include "mlir/Dialect/Func/IR/FuncOps.h"
+
+#include "compiler/dialect/experiment_ops.h"
+#include "compiler/dialect/model_ops.h"
+#include "compiler/driver/workspace.h"
+#include "runtime/data/task.h"
+
+namespace weir {
+
+struct LoadedModel {
+  /// The file's module after --set and its short forms.
+  mlir::OwningOpRef<mlir::ModuleOp> module;
+  ModelOp model;
+  /// Null if the file has none.
+  ExperimentOp experiment;
+  /// One function (transforms/expand.h).
+  mlir::OwningOpRef<mlir::ModuleOp> expanded;
+
+  mlir::func::FuncOp function() const;
+  /// The text of a file that repeats this run.
+  std::string text() const;
+};
+
+/// Reads a file, applies the flags and expands the model. A model that is marked linear and isn't
+/// is an error.
+absl::StatusOr<LoadedModel> loadModel(Workspace& workspace, const std::string& file);
+
+/// The same for text that a command wrote, which no flag changes; `name` is what messages call it.
+absl::StatusOr<LoadedModel> loadModelText(Workspace& workspace, const std::string& text,
+                                          const std::string& name);
+
+/// The experiment's task; FailedPrecondition if there is no experiment. Its held-out batches are at
+/// most train.eval_batches.
+absl::StatusOr<std::unique_ptr<runtime::Task>> makeTask(const Workspace& workspace,
+                                                        const LoadedModel& loaded);
+
+/// The number of a setting of weir.train.
+int64_t trainSetting(const LoadedModel& loaded, llvm::StringRef name, int64_t otherwise);
+
+}  // namespace weir
+
+#endif  // WEIR_COMPILER_DRIVER_LOAD_H_

@@ -1,0 +1,70 @@
+// From the functions of a program's entry points to a session that runs them.
+
+#ifndef WEIR_COMPILER_DRIVER_PROGRAM_H_
+#define WEIR_COMPILER_DRIVER_PROGRAM_H_
+
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "absl/status/statusor.h"
+
+#include "compiler/driver/load.h"
+#include "compiler/entry_points/programs.h"
+#include "compiler/program_builder/program_builder.h"
+#include "runtime/device/cpu/cpu_device.h"
+#include "runtime/program/session.h"
+
+namespace weir {
+
+/// The levels that --isa names; the best of this machine if it is empty.
+absl::StatusOr<std::vector<IsaLevel>> isaLevels();
+
+/// The entry points of an experiment, as far as `stopAfter`.
+absl::StatusOr<mlir::OwningOpRef<mlir::ModuleOp>> trainingModule(
+    Workspace& workspace, const LoadedModel& loaded, const runtime::Task& task, bool evaluateOnly,
+    Level stopAfter = Level::Optimized);
+
+/// The entry points `init` and `run` (and `gradients`) of a model.
+absl::StatusOr<mlir::OwningOpRef<mlir::ModuleOp>> runModule(Workspace& workspace,
+                                                            const LoadedModel& loaded,
+                                                            const RunSettings& settings);
+
+/// The shapes of a model's inputs for a batch and a length: dimension 0 is the batch, dimension 1
+/// the time where they are open.
+absl::StatusOr<llvm::StringMap<llvm::SmallVector<int64_t>>> inputShapes(const LoadedModel& loaded,
+                                                                        int64_t batch,
+                                                                        int64_t length);
+
+/// --precision.
+absl::StatusOr<Precision> precisionFlag();
+
+/// Turns entry points into launches of kernels, in place.
+absl::Status formKernels(Workspace& workspace, mlir::ModuleOp module);
+
+/// A line about a compilation: "37 kernels compiled in 4.1 s (...)".
+struct CompileTimes {
+  double lowerSeconds = 0;
+  ProgramReport program;
+  std::string str() const;
+};
+
+/// formKernels, and then the program. Changes the module.
+absl::StatusOr<runtime::Program> compileModule(Workspace& workspace, mlir::ModuleOp module,
+                                               const std::vector<IsaLevel>& levels,
+                                               std::map<std::string, std::string> metadata,
+                                               CompileTimes* times);
+
+/// A program with the device it runs on.
+struct RunningProgram {
+  std::unique_ptr<runtime::CpuDevice> device;
+  std::unique_ptr<runtime::Session> session;
+};
+
+/// Compiles for this machine and loads, with --threads.
+absl::StatusOr<RunningProgram> startModule(Workspace& workspace, mlir::ModuleOp module,
+                                           CompileTimes* times);
+
+}  // namespace weir
+
+#endif  // WEIR_COMPILER_DRIVER_PROGRAM_H_

@@ -1,0 +1,109 @@
+// weir train: the compiled step, run on a task's batches.
+
+#include <cstdio>
+
+#include "absl/strings/str_cat.h"
+#include "absl/strings/str_format.h"
+
+#include "compiler/driver/command.h"
+#include "compiler/driver/flags.h"
+#include "compiler/driver/load.h"
+#include "compiler/driver/program.h"
+#include "runtime/training/loop.h"
+#include "runtime/training/progress.h"
+
+namespace weir {
+
+namespace {
+
+absl::StatusOr<runtime::TrainingOptions> trainingOptions(const LoadedModel& loaded) {
+  runtime::TrainingOptions options;
+  ExperimentOp experiment = loaded.experiment;
+  options.steps = trainSetting(loaded, "steps", 0);
+  options.seed = static_cast<int64_t>(experiment.getSeed());
+  options.eval_every = trainSetting(loaded, "eval_every", 0);
+  options.patience = trainSetting(loaded, "patience", 0);
+  options.log_every = trainSetting(loaded, "log_every", 1);
+  options.checkpoint_every = trainSetting(loaded, "checkpoint_every", 0);
+  auto keep = experiment.getTrain().getSettings().getAs<mlir::StringAttr>("keep");
+  options.keep_best = !keep || keep.getValue() == "best";
+  options.directory = absl::GetFlag(FLAGS_out);
+  options.resume = absl::GetFlag(FLAGS_resume);
+  options.experiment = loaded.text();
+  options.progress = absl::GetFlag(FLAGS_quiet) ? nullptr : stderr;
+  if (options.resume && options.directory.empty())
+    return absl::InvalidArgumentError("--resume needs --out, the folder of the run to go on with");
+  return options;
+}
+
+std::string accuracies(const runtime::EvaluationResult& result) {
+  std::string text;
+  if (result.accuracy) absl::StrAppendFormat(&text, ", accuracy %.2f %%", *result.accuracy * 100);
+  if (result.sequence_accuracy)
+    absl::StrAppendFormat(&text, ", whole sequences %.2f %%", *result.sequence_accuracy * 100);
+  return text;
+}
+
+void report(const runtime::TrainingResult& result, const runtime::TrainingOptions& options) {
+  const char* how = result.interrupted     ? "interrupted"
+                    : result.stopped_early ? "stopped for lack of gain"
+                                           : "done";
+  std::printf("%s after %lld steps, %s", how, static_cast<long long>(result.steps),
+              runtime::HumanDuration(result.seconds).c_str());
+  if (result.last_evaluation) {
+    std::printf("; held-out loss %.4f%s", result.last_evaluation->loss,
+                accuracies(*result.last_evaluation).c_str());
+  }
+  if (result.best_loss)
+    std::printf("; best loss %.4f at step %lld", *result.best_loss,
+                static_cast<long long>(result.best_step));
+  std::printf("\n");
+  if (!options.directory.empty()) std::printf("%s\n", options.directory.c_str());
+}
+
+absl::Status run(const Arguments& arguments) {
+  absl::StatusOr<std::unique_ptr<Workspace>> workspace = Workspace::create();
+  if (!workspace.ok()) return workspace.status();
+  absl::StatusOr<LoadedModel> loaded = loadModel(**workspace, arguments[0]);
+  if (!loaded.ok()) return loaded.status();
+  absl::StatusOr<std::unique_ptr<runtime::Task>> task = makeTask(**workspace, *loaded);
+  if (!task.ok()) return task.status();
+  absl::StatusOr<runtime::TrainingOptions> options = trainingOptions(*loaded);
+  if (!options.ok()) return options.status();
+
+  auto module = trainingModule(**workspace, *loaded, **task, /*evaluateOnly=*/false);
+  if (!module.ok()) return module.status();
+  CompileTimes times;
+  absl::StatusOr<RunningProgram> program = startModule(**workspace, **module, &times);
+  if (!program.ok()) return program.status();
+  if (options->progress) std::fprintf(options->progress, "%s\n", times.str().c_str());
+
+  absl::StatusOr<runtime::TrainingResult> result =
+      runtime::Train(*program->session, **task, *options);
+  if (!result.ok()) return result.status();
+  report(*result, *options);
+  if (!result->interrupted) return absl::OkStatus();
+  return absl::CancelledError(options->directory.empty() ? "interrupted"
+                                                         : "interrupted; --resume goes on from here");
+}
+
+}  // namespace
+
+Command trainCommand() {
+  return {"train",
+          "MODEL [--out=DIR]",
+          "trains the model of a file as its experiment says",
+          "DIR receives metrics.jsonl, experiment.mlir (all settings, repeats the run),\n"
+          "checkpoint.safetensors (to go on from with --resume) and best.safetensors.",
+          "weir train models/selective_copy_mingru.mlir --out=runs/copy --steps=2000\n"
+          "weir train models/shakespeare_mingru.mlir --data=shakespeare.txt --set "
+          "optimizer.lr=5e-4\n"
+          "weir train models/selective_copy_mingru.mlir --out=runs/copy --resume",
+          {"out", "resume", "set", "steps", "seed", "data", "threads", "isa", "plugin",
+           "experiment", "model", "quiet"},
+          1,
+          1,
+          run};
+}
+
+}  // namespace weir
