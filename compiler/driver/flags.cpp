@@ -34,12 +34,13 @@ ABSL_FLAG(std::string, isa, "",
 ABSL_FLAG(std::string, checkpoint, "", "safetensors with the parameters");
 ABSL_FLAG(std::string, params, "", "safetensors with the parameters, by path");
 ABSL_FLAG(std::string, inputs, "",
-          "safetensors with the inputs by name; optional: `state.<path>` (first states) and "
-          "`cotangent` (of the output; ones if absent)");
+          "safetensors with the inputs by name; optional: `state.<path>` (first states), `cotangent` "
+          "(of the output; ones if absent) and `cotangent.<path>` (of last states; zeros)");
 ABSL_FLAG(std::string, outputs, "",
           "safetensors for `output` and `state.<path>` (the last states)");
 ABSL_FLAG(std::string, gradients, "",
-          "safetensors for the gradients of sum(output * cotangent): parameters under their paths, "
+          "safetensors for the gradients of sum(output * cotangent), with cotangents of last states "
+          "where given: parameters under their paths, "
           "`input.<name>` and `state.<path>`");
 ABSL_FLAG(std::string, precision, "f32", "f32, bf16 or f64");
 ABSL_FLAG(std::string, stop_after, "",

@@ -70,6 +70,10 @@ void randomize(HostTensor& tensor, int64_t tokens) {
               isInteger(tensor) ? static_cast<double>(numbers.below(tokens)) : numbers.next());
 }
 
+bool isCotangent(absl::string_view input) {
+  return input == "cotangent" || absl::StartsWith(input, "cotangent.");
+}
+
 double largest(const HostTensor& tensor) {
   double value = 0;
   for (int64_t i = 0; i < tensor.spec().NumElements(); ++i)
@@ -121,10 +125,7 @@ absl::StatusOr<std::unique_ptr<NumericCheck>> NumericCheck::create(Workspace& wo
   for (const runtime::TensorSpec& spec : entry->inputs) {
     HostTensor tensor(spec);
     randomize(tensor, tokens);
-    if (spec.name == "cotangent")
-      check->cotangent_ = tensor;
-    else
-      check->inputs_.push_back(tensor);
+    (isCotangent(spec.name) ? check->cotangents_ : check->inputs_).push_back(tensor);
   }
   return check;
 }
@@ -139,11 +140,16 @@ absl::StatusOr<NumericCheck::Tensors> NumericCheck::run(const Tensors& inputs) {
 absl::StatusOr<double> NumericCheck::objective(const Tensors& inputs) {
   absl::StatusOr<Tensors> outputs = run(inputs);
   if (!outputs.ok()) return outputs.status();
-  absl::StatusOr<HostTensor> output = find(*outputs, "output");
-  if (!output.ok()) return output.status();
   double sum = 0;
-  for (int64_t i = 0; i < output->spec().NumElements(); ++i)
-    sum += output->Number(i) * cotangent_.Number(i);
+  for (const HostTensor& cotangent : cotangents_) {
+    absl::string_view name = cotangent.spec().name;
+    bool isState = absl::ConsumePrefix(&name, "cotangent.");
+    absl::StatusOr<HostTensor> output =
+        find(*outputs, isState ? absl::StrCat("state.", name) : "output");
+    if (!output.ok()) return output.status();
+    for (int64_t i = 0; i < output->spec().NumElements(); ++i)
+      sum += output->Number(i) * cotangent.Number(i);
+  }
   return sum;
 }
 
@@ -197,10 +203,11 @@ absl::StatusOr<double> NumericCheck::directionalError(const std::string& name,
 }
 
 absl::StatusOr<std::vector<GradientError>> NumericCheck::gradients() {
-  Tensors inputs = inputs_, outputs;
+  Tensors inputs, outputs;
+  auto input = inputs_.begin(), cotangent = cotangents_.begin();
   const runtime::EntryPoint* entry = program_.session->program().FindEntryPoint("gradients");
-  for (size_t i = 0; i < entry->inputs.size(); ++i)
-    if (entry->inputs[i].name == "cotangent") inputs.insert(inputs.begin() + i, cotangent_);
+  for (const runtime::TensorSpec& spec : entry->inputs)
+    inputs.push_back(isCotangent(spec.name) ? *cotangent++ : *input++);
   absl::Status status = program_.session->Run("gradients", inputs, &outputs);
   if (!status.ok()) return status;
   std::vector<GradientError> errors;

@@ -55,7 +55,7 @@ class NumericCheck {
   using Tensors = std::vector<runtime::HostTensor>;
 
   absl::StatusOr<Tensors> run(const Tensors& inputs);
-  /// sum(output * cotangent).
+  /// sum(output * cotangent), last states included.
   absl::StatusOr<double> objective(const Tensors& inputs);
   absl::StatusOr<double> directionalError(const std::string& name,
                                           const runtime::HostTensor& gradient, int direction);
@@ -63,8 +63,8 @@ class NumericCheck {
                                         double step);
 
   RunningProgram program_;
-  Tensors inputs_;  // of `run`
-  runtime::HostTensor cotangent_;
+  Tensors inputs_;      // of `run`
+  Tensors cotangents_;  // that `gradients` takes besides
   int64_t length_ = 0;
 };
 

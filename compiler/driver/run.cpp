@@ -38,8 +38,10 @@ absl::StatusOr<llvm::StringMap<llvm::SmallVector<int64_t>>> shapesFromFile(
   std::vector<std::string> known;
   mlir::func::FuncOp function = loaded.function();
   for (unsigned i = 0; i < function.getNumArguments(); ++i) {
-    if (auto state = stringAttr(function.getArgAttr(i, kStateAttr)); !state.empty())
+    if (auto state = stringAttr(function.getArgAttr(i, kStateAttr)); !state.empty()) {
       known.push_back(absl::StrCat(kStatePrefix, state.str()));
+      known.push_back(absl::StrCat("cotangent.", state.str()));
+    }
     std::string name = stringAttr(function.getArgAttr(i, kInputAttr)).str();
     if (name.empty()) continue;
     known.push_back(name);
@@ -103,6 +105,8 @@ absl::StatusOr<std::vector<HostTensor>> inputTensors(const LoadedModel& loaded,
       absl::StatusOr<double> initial = initialStateValue(loaded.function(), std::string(state));
       if (!initial.ok()) return initial.status();
       value = *initial;
+    } else if (absl::StartsWith(spec.name, "cotangent.")) {
+      value = 0;  // of a last state
     } else if (spec.name != "cotangent") {
       return absl::NotFoundError(absl::StrCat(path, ": lacks the input '", spec.name, "'"));
     }
