@@ -7,7 +7,6 @@
 #include "compiler/entry_points/initialize.h"
 #include "compiler/entry_points/model_functions.h"
 #include "compiler/entry_points/programs.h"
-#include "llvm/ADT/StringSet.h"
 
 namespace weir {
 using namespace mlir;
@@ -99,13 +98,6 @@ LogicalResult addGradients(ModuleOp module) {
   auto forward = module.lookupSymbol<func::FuncOp>("model_forward");
   auto backward = module.lookupSymbol<func::FuncOp>("model_backward");
   EntryFunction entry(module, "gradients");
-  // The names by which gradients are asked for: those of states are not paths of parameters.
-  llvm::StringSet<> states, inputs;
-  for (unsigned i = 0; i < forward.getNumArguments(); ++i) {
-    DictionaryAttr attributes = argumentAttributes(forward, i);
-    states.insert(nameIn(attributes, kStateAttr));
-    inputs.insert(nameIn(attributes, kInputAttr));
-  }
   FailureOr<ValueRange> results =
       entry.call(forward, [&](unsigned, DictionaryAttr attributes, Type type) {
         return entryArgument(entry, attributes, type);
@@ -121,13 +113,23 @@ LogicalResult addGradients(ModuleOp module) {
       });
   if (failed(gradients)) return failure();
   giveOutputs(entry, forward, *results);
-  for (unsigned i = 0; i < backward.getNumResults(); ++i) {
-    StringRef name = nameIn(resultAttributes(backward, i), kGradientAttr);
-    std::string output = inputs.contains(name)   ? ("input." + name).str()
-                         : states.contains(name) ? ("state_gradient." + name).str()
-                                                 : name.str();
-    entry.output(output, (*gradients)[i]);
+  // Gradients are in the order of the arguments they are of. An input and a state may share a name.
+  unsigned next = 0;
+  for (unsigned i = 0; i < forward.getNumArguments() && next < backward.getNumResults(); ++i) {
+    DictionaryAttr attributes = argumentAttributes(forward, i);
+    StringRef gradient = nameIn(resultAttributes(backward, next), kGradientAttr);
+    for (auto [kind, prefix] : {std::pair<StringRef, StringRef>{kParamAttr, ""},
+                                {kInputAttr, "input."},
+                                {kStateAttr, "state_gradient."}}) {
+      if (nameIn(attributes, kind) != gradient ||
+          backward.getResultTypes()[next] != forward.getArgumentTypes()[i])
+        continue;
+      entry.output((prefix + gradient).str(), (*gradients)[next++]);
+      break;
+    }
   }
+  if (next != backward.getNumResults())
+    return backward.emitError() << "gives gradients in another order than the arguments they are of";
   entry.finish();
   return success();
 }

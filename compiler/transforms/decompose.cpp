@@ -18,6 +18,7 @@
 
 #include "compiler/dialect/dialect.h"
 #include "compiler/dialect/interfaces.h"
+#include "compiler/dialect/sequence_interfaces.h"
 #include "compiler/transforms/decompose_pass.h"
 #include "compiler/transforms/op_kinds.h"
 
@@ -154,7 +155,12 @@ struct Decompose : impl::DecomposeBase<Decompose> {
     linalg::populateElementwiseToLinalgConversionPatterns(patterns);
     patterns.add<CaptureScalarInputs, DropUnreadDestinations, Generalize,
                  linalg::DecomposePadOpPattern>(&getContext());
-    if (failed(applyPatternsGreedily(function, std::move(patterns)))) return signalPassFailure();
+    SmallVector<Operation*> ops;
+    forEachOp(function.getBody(), [&](Operation* op) { ops.push_back(op); });
+    GreedyRewriteConfig config;
+    config.setStrictness(GreedyRewriteStrictness::ExistingAndNewOps);
+    if (failed(applyOpPatternsGreedily(ops, std::move(patterns), config)))
+      return signalPassFailure();
     fillConstants(function);
   }
 
@@ -165,15 +171,24 @@ struct Decompose : impl::DecomposeBase<Decompose> {
            isa<DifferentiableOpInterface>(op);
   }
 
+  /// The ops on whole tensors: those of the function, and those of the steps of recurrences, which
+  /// stay as they are written until they are differentiated.
+  void forEachOp(Region& region, llvm::function_ref<void(Operation*)> visit) {
+    for (Block& block : region)
+      for (Operation& op : block) {
+        visit(&op);
+        if (!keepDifferentiable && isa<RegionArgumentsOpInterface>(&op))
+          for (Region& step : op.getRegions()) forEachOp(step, visit);
+      }
+  }
+
   LogicalResult decomposeAll(func::FuncOp function) {
     llvm::StringSet<> names;
     for (const std::string& name : keep) names.insert(name);
     // Bodies of structured ops hold scalars: emitters evaluate those. Only ops on whole tensors are
     // taken apart.
     std::vector<Operation*> worklist;
-    for (Block& block : function.getBody()) {
-      for (Operation& op : block) worklist.push_back(&op);
-    }
+    forEachOp(function.getBody(), [&](Operation* op) { worklist.push_back(op); });
     IRRewriter rewriter(&getContext());
     while (!worklist.empty()) {
       Operation* op = worklist.back();
