@@ -117,9 +117,10 @@ absl::Status checkSteps(const CheckSubject& subject, NumericCheck& whole, Numeri
                         Table& table) {
   mlir::Operation* stateless = findStateless(subject.model.function());
   if (!whole.hasStates() || stateless) {
-    table.skip("one position at a time", stateless ? absl::StrCat("no state yet for ",
-                                                         stateless->getName().getStringRef().str())
-                                                   : "no state");
+    table.skip("one position at a time",
+               stateless
+                   ? absl::StrCat("no state yet for ", stateless->getName().getStringRef().str())
+                   : "no state");
     return absl::OkStatus();
   }
   absl::StatusOr<double> error = whole.stepError(step);
@@ -171,17 +172,18 @@ absl::Status run(const Arguments& arguments) {
 }  // namespace
 
 Command checkCommand() {
-  return {"check",
-          "LAYER|FILE",
-          "checks a layer: text, gradients, causality, lengths 1 and a prime",
-          "Gradients are held against finite differences in f64, along 3 random directions for each\n"
-          "input and parameter (tolerance 1e-6). FILE holds layers, or a model.",
-          "weir check mingru --set hidden=12\n"
-          "weir check my_layer.mlir --features=6 --length=31",
-          {"set", "features", "batch", "length", "threads", "isa", "plugin", "experiment", "model"},
-          1,
-          1,
-          run};
+  return {
+      "check",
+      "LAYER|FILE",
+      "checks a layer: text, gradients, causality, lengths 1 and a prime",
+      "Gradients are held against finite differences in f64, along 3 random directions for each\n"
+      "input and parameter (tolerance 1e-6). FILE holds layers, or a model.",
+      "weir check mingru --set hidden=12\n"
+      "weir check my_layer.mlir --features=6 --length=31",
+      {"set", "features", "batch", "length", "threads", "isa", "plugin", "experiment", "model"},
+      1,
+      1,
+      run};
 }
 
 }  // namespace weir

@@ -35,9 +35,10 @@ absl::StatusOr<std::string> optionsText() {
 absl::StatusOr<std::string> argumentType(const std::string& layer, Type type) {
   auto tensor = dyn_cast<RankedTensorType>(type);
   if (!tensor || tensor.getRank() < 2)
-    return absl::UnimplementedError(absl::StrCat(
-        "layer '", layer, "' takes something other than batch x time x features: check a FILE with "
-                          "a model that applies it"));
+    return absl::UnimplementedError(
+        absl::StrCat("layer '", layer,
+                     "' takes something other than batch x time x features: check a FILE with "
+                     "a model that applies it"));
   SmallVector<int64_t> shape(tensor.getShape());
   for (size_t dim = 2; dim < shape.size(); ++dim)
     if (ShapedType::isDynamic(shape[dim])) shape[dim] = absl::GetFlag(FLAGS_features);
@@ -122,7 +123,8 @@ absl::StatusOr<CheckSubjects> checkSubjects(const std::string& layerOrFile) {
   if (!workspace.ok()) return workspace.status();
   result.workspace = *std::move(workspace);
   std::vector<std::string> layers = {layerOrFile};
-  if (llvm::sys::fs::exists(layerOrFile) && !result.workspace->registry().FindLayer(layerOrFile).ok()) {
+  if (llvm::sys::fs::exists(layerOrFile) &&
+      !result.workspace->registry().FindLayer(layerOrFile).ok()) {
     absl::StatusOr<std::vector<std::string>> found = layersOf(*result.workspace, layerOrFile);
     if (!found.ok()) return found.status();
     layers = *found;

@@ -93,8 +93,8 @@ absl::Status printKernels(Workspace& workspace, mlir::ModuleOp module, const Mod
     }
   }
   if (!wanted.empty() && seen.count(wanted) == 0)
-    return absl::NotFoundError(absl::StrCat("there is no kernel '", wanted, "'; there are ",
-                                            absl::StrJoin(seen, ", ")));
+    return absl::NotFoundError(
+        absl::StrCat("there is no kernel '", wanted, "'; there are ", absl::StrJoin(seen, ", ")));
   return absl::OkStatus();
 }
 
@@ -143,11 +143,11 @@ absl::Status run(const Arguments& arguments) {
     return absl::InvalidArgumentError(
         "'weir compile' needs either --stop-after=LEVEL, to print a level, or --emit=program");
   if (!emit.empty() && emit != "program")
-    return absl::InvalidArgumentError(absl::StrCat("--emit can't be '", emit, "': there is program"));
+    return absl::InvalidArgumentError(
+        absl::StrCat("--emit can't be '", emit, "': there is program"));
   if (!level.empty() && levelNumber(level) < 0)
-    return absl::InvalidArgumentError(absl::StrCat("--stop-after can't be '", level,
-                                                   "': the levels are ",
-                                                   absl::StrJoin(kLevels, ", ")));
+    return absl::InvalidArgumentError(absl::StrCat(
+        "--stop-after can't be '", level, "': the levels are ", absl::StrJoin(kLevels, ", ")));
   absl::StatusOr<std::unique_ptr<Workspace>> workspace = Workspace::create();
   if (!workspace.ok()) return workspace.status();
   absl::StatusOr<LoadedModel> loaded = loadModel(**workspace, arguments[0]);

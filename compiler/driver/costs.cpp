@@ -18,14 +18,14 @@ namespace {
 
 /// Ops whose result is their operand's memory under another shape.
 bool isRenaming(Operation* op) {
-  return isa<tensor::CastOp, tensor::ExpandShapeOp, tensor::CollapseShapeOp,
-             tensor::ExtractSliceOp, tensor::EmptyOp, tensor::DimOp>(op) ||
+  return isa<tensor::CastOp, tensor::ExpandShapeOp, tensor::CollapseShapeOp, tensor::ExtractSliceOp,
+             tensor::EmptyOp, tensor::DimOp>(op) ||
          op->hasTrait<OpTrait::ConstantLike>();
 }
 
 int degreeOf(const Cost& cost) {
-  return std::max({cost.flops.degreeInLength(), cost.bytes.degreeInLength(),
-                   cost.stateBytes.degreeInLength()});
+  return std::max(
+      {cost.flops.degreeInLength(), cost.bytes.degreeInLength(), cost.stateBytes.degreeInLength()});
 }
 
 bool isFree(const Cost& cost) {

@@ -34,7 +34,8 @@ absl::Status run(const Arguments& arguments) {
   if (!result.ok()) return result.status();
   std::printf("loss %.6f\n", result->loss);
   if (result->accuracy) std::printf("accuracy %.6f\n", *result->accuracy);
-  if (result->sequence_accuracy) std::printf("sequence_accuracy %.6f\n", *result->sequence_accuracy);
+  if (result->sequence_accuracy)
+    std::printf("sequence_accuracy %.6f\n", *result->sequence_accuracy);
   std::printf("targets %lld\ntokens_per_second %.0f\n", static_cast<long long>(result->targets),
               static_cast<double>(result->tokens) / result->seconds);
   return absl::OkStatus();

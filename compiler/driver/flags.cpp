@@ -33,15 +33,17 @@ ABSL_FLAG(std::string, isa, "",
           "as avx2,avx512; empty for the best that this machine has");
 ABSL_FLAG(std::string, checkpoint, "", "safetensors with the parameters");
 ABSL_FLAG(std::string, params, "", "safetensors with the parameters, by path");
-ABSL_FLAG(std::string, inputs, "",
-          "safetensors with the inputs by name; optional: `state.<path>` (first states), `cotangent` "
-          "(of the output; ones if absent) and `cotangent.<path>` (of last states; zeros)");
+ABSL_FLAG(
+    std::string, inputs, "",
+    "safetensors with the inputs by name; optional: `state.<path>` (first states), `cotangent` "
+    "(of the output; ones if absent) and `cotangent.<path>` (of last states; zeros)");
 ABSL_FLAG(std::string, outputs, "",
           "safetensors for `output` and `state.<path>` (the last states)");
-ABSL_FLAG(std::string, gradients, "",
-          "safetensors for the gradients of sum(output * cotangent), with cotangents of last states "
-          "where given: parameters under their paths, "
-          "`input.<name>` and `state.<path>`");
+ABSL_FLAG(
+    std::string, gradients, "",
+    "safetensors for the gradients of sum(output * cotangent), with cotangents of last states "
+    "where given: parameters under their paths, "
+    "`input.<name>` and `state.<path>`");
 ABSL_FLAG(std::string, precision, "f32", "f32, bf16 or f64");
 ABSL_FLAG(std::string, stop_after, "",
           "the level to print: expanded, specialized, sequence, differentiated, optimized, "
@@ -141,8 +143,8 @@ absl::StatusOr<Arguments> parseArguments(const Command& command,
     }
     std::string error;
     if (!flag->ParseFrom(value, &error)) {
-      return absl::InvalidArgumentError(absl::StrCat(shown(name), " can't be '", value, "'",
-                                                     error.empty() ? "" : ": ", error));
+      return absl::InvalidArgumentError(
+          absl::StrCat(shown(name), " can't be '", value, "'", error.empty() ? "" : ": ", error));
     }
   }
   int count = static_cast<int>(arguments.size());

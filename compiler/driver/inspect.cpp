@@ -79,9 +79,10 @@ void printCosts(mlir::func::FuncOp function, const Sizes& sizes) {
     degree = std::max(degree, kind.degree);
   }
   row("total", count, total, degree);
-  std::printf("  FLOPs = %s\n  bytes = %s\n  (B: batch, T: length; the floor: each operand read "
-              "once, each result written once)\n",
-              total.flops.str().c_str(), total.bytes.str().c_str());
+  std::printf(
+      "  FLOPs = %s\n  bytes = %s\n  (B: batch, T: length; the floor: each operand read "
+      "once, each result written once)\n",
+      total.flops.str().c_str(), total.bytes.str().c_str());
 }
 
 absl::Status run(const Arguments& arguments) {
@@ -91,9 +92,9 @@ absl::Status run(const Arguments& arguments) {
   if (!loaded.ok()) return loaded.status();
   std::unique_ptr<runtime::Task> task;
   // A model can be looked at without its data, if the sizes are given.
-  bool needsTask = loaded->experiment && (absl::GetFlag(FLAGS_memory) ||
-                                          absl::GetFlag(FLAGS_batch) == 0 ||
-                                          absl::GetFlag(FLAGS_length) == 0);
+  bool needsTask =
+      loaded->experiment && (absl::GetFlag(FLAGS_memory) || absl::GetFlag(FLAGS_batch) == 0 ||
+                             absl::GetFlag(FLAGS_length) == 0);
   if (needsTask) {
     absl::StatusOr<std::unique_ptr<runtime::Task>> made = makeTask(**workspace, *loaded);
     if (!made.ok()) return made.status();
@@ -118,17 +119,18 @@ absl::Status run(const Arguments& arguments) {
 }  // namespace
 
 Command inspectCommand() {
-  return {"inspect",
-          "MODEL",
-          "shows parameters, FLOPs, bytes, state, memory, and each op's degree in the length",
-          "A model marked `linear` that has an op of a higher degree is refused, and the op named.\n"
-          "--nomemory leaves out the memory of training, which is known only after most of a\n"
-          "compilation; with --batch and --length too, the task's data is not read.",
-          "weir inspect models/selective_copy_mingru.mlir --length=4096",
-          {"batch", "length", "memory", "set", "data", "plugin", "experiment", "model"},
-          1,
-          1,
-          run};
+  return {
+      "inspect",
+      "MODEL",
+      "shows parameters, FLOPs, bytes, state, memory, and each op's degree in the length",
+      "A model marked `linear` that has an op of a higher degree is refused, and the op named.\n"
+      "--nomemory leaves out the memory of training, which is known only after most of a\n"
+      "compilation; with --batch and --length too, the task's data is not read.",
+      "weir inspect models/selective_copy_mingru.mlir --length=4096",
+      {"batch", "length", "memory", "set", "data", "plugin", "experiment", "model"},
+      1,
+      1,
+      run};
 }
 
 }  // namespace weir

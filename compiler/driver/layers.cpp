@@ -30,9 +30,14 @@ absl::Status run(const Arguments&) {
   if (!created.ok()) return created.status();
   Workspace& workspace = **created;
   if (absl::GetFlag(FLAGS_tasks)) return listTasks(workspace);
+  absl::Status status;
   for (const auto& [name, layer] : workspace.registry().layers()) {
     auto module = workspace.parseText(*layer.ir, layer.source);
-    if (!module.ok()) return module.status();
+    if (!module.ok()) {
+      // The others can be used all the same.
+      status = module.status();
+      continue;
+    }
     auto definition = (*module)->lookupSymbol<LayerOp>(name);
     if (!definition) return absl::InternalError(absl::StrCat(layer.source, " lost '", name, "'"));
     std::string line = absl::StrCat(name, "  ", layer.source);
@@ -40,7 +45,7 @@ absl::Status run(const Arguments&) {
       absl::StrAppend(&line, "  ", config.describe());
     std::printf("%s\n", line.c_str());
   }
-  return absl::OkStatus();
+  return status;
 }
 
 }  // namespace

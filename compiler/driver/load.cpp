@@ -49,9 +49,9 @@ absl::StatusOr<Kind> pick(ModuleOp module, const std::string& file, const std::s
   for (Kind op : module.getOps<Kind>()) {
     if (!name.empty() && op.getSymName() != name) continue;
     if (found) {
-      return absl::InvalidArgumentError(absl::StrCat(
-          file, ": holds several ", what, "s, '@", found.getSymName().str(), "' and '@",
-          op.getSymName().str(), "': say which with --", what, "=NAME"));
+      return absl::InvalidArgumentError(
+          absl::StrCat(file, ": holds several ", what, "s, '@", found.getSymName().str(),
+                       "' and '@", op.getSymName().str(), "': say which with --", what, "=NAME"));
     }
     found = op;
   }
@@ -64,8 +64,8 @@ absl::StatusOr<LoadedModel> resolve(Workspace& workspace, OwningOpRef<ModuleOp> 
                                     const std::string& file, bool useFlags) {
   LoadedModel loaded;
   loaded.module = std::move(module);
-  absl::StatusOr<ExperimentOp> experiment = pick<ExperimentOp>(
-      *loaded.module, file, absl::GetFlag(FLAGS_experiment), "experiment");
+  absl::StatusOr<ExperimentOp> experiment =
+      pick<ExperimentOp>(*loaded.module, file, absl::GetFlag(FLAGS_experiment), "experiment");
   if (!experiment.ok()) return experiment.status();
   loaded.experiment = *experiment;
   std::string experimentName, modelName = absl::GetFlag(FLAGS_model);
@@ -76,16 +76,14 @@ absl::StatusOr<LoadedModel> resolve(Workspace& workspace, OwningOpRef<ModuleOp> 
   absl::StatusOr<ModelOp> model = pick<ModelOp>(*loaded.module, file, modelName, "model");
   if (!model.ok()) return model.status();
   loaded.model = *model;
-  if (!loaded.model)
-    return absl::InvalidArgumentError(absl::StrCat(file, ": holds no weir.model"));
+  if (!loaded.model) return absl::InvalidArgumentError(absl::StrCat(file, ": holds no weir.model"));
   if (loaded.experiment && loaded.experiment.getModel() != loaded.model.getSymName())
     loaded.experiment = nullptr;
 
   absl::StatusOr<Overrides> overrides = Overrides();
   if (useFlags) overrides = overridesFromFlags(bool(loaded.experiment));
   if (!overrides.ok()) return overrides.status();
-  if (failed(applyOverrides(*loaded.module, *overrides, experimentName,
-                            loaded.model.getSymName())))
+  if (failed(applyOverrides(*loaded.module, *overrides, experimentName, loaded.model.getSymName())))
     return workspace.failed();
 
   ExpansionOptions options;
@@ -132,9 +130,7 @@ class ShortEvaluation : public runtime::Task {
 
 }  // namespace
 
-func::FuncOp LoadedModel::function() const {
-  return *(*expanded).getOps<func::FuncOp>().begin();
-}
+func::FuncOp LoadedModel::function() const { return *(*expanded).getOps<func::FuncOp>().begin(); }
 
 std::string LoadedModel::text() const {
   OwningOpRef<ModuleOp> copy((*module).clone());
@@ -169,8 +165,8 @@ absl::StatusOr<LoadedModel> loadModelText(Workspace& workspace, const std::strin
 
 int64_t trainSetting(const LoadedModel& loaded, StringRef name, int64_t otherwise) {
   ExperimentOp experiment = loaded.experiment;
-  return static_cast<int64_t>(getNumber(experiment.getTrain().getSettings(), name,
-                                        static_cast<double>(otherwise)));
+  return static_cast<int64_t>(
+      getNumber(experiment.getTrain().getSettings(), name, static_cast<double>(otherwise)));
 }
 
 absl::StatusOr<std::unique_ptr<runtime::Task>> makeTask(const Workspace& workspace,
@@ -186,8 +182,7 @@ absl::StatusOr<std::unique_ptr<runtime::Task>> makeTask(const Workspace& workspa
   runtime::OptionMap options;
   for (NamedAttribute setting : op.getSettings())
     options[setting.getName().str()] = toOption(setting.getValue());
-  absl::StatusOr<std::unique_ptr<runtime::Task>> task =
-      tasks->Create(op.getName().str(), options);
+  absl::StatusOr<std::unique_ptr<runtime::Task>> task = tasks->Create(op.getName().str(), options);
   if (!task.ok()) {
     // With the place of the task in the file.
     op.emitError() << std::string(task.status().message());

@@ -32,11 +32,12 @@ absl::Status printMemory(Workspace& workspace, const LoadedModel& loaded,
               HumanBytes(parameters).c_str(), HumanBytes(optimizer).c_str(),
               HumanBytes(constants).c_str(), HumanBytes(other).c_str());
   for (const PlannedEntry& entry : plan->entries) {
-    std::printf("  %-12s activations %s (no order of these kernels needs less than %s), %lld "
-                "launches\n",
-                entry.name.c_str(), HumanBytes(static_cast<double>(entry.arenaBytes)).c_str(),
-                HumanBytes(static_cast<double>(entry.arenaLowerBound)).c_str(),
-                static_cast<long long>(entry.launches.size()));
+    std::printf(
+        "  %-12s activations %s (no order of these kernels needs less than %s), %lld "
+        "launches\n",
+        entry.name.c_str(), HumanBytes(static_cast<double>(entry.arenaBytes)).c_str(),
+        HumanBytes(static_cast<double>(entry.arenaLowerBound)).c_str(),
+        static_cast<long long>(entry.launches.size()));
   }
   return absl::OkStatus();
 }

@@ -27,7 +27,9 @@ class Uniform {
  public:
   Uniform(int64_t seed, uint32_t stream) : sequence(seed, stream, 0) {}
   double next() {
-    return static_cast<double>(sequence.Below(int64_t{1} << 52)) / static_cast<double>(int64_t{1} << 51) - 1;
+    return static_cast<double>(sequence.Below(int64_t{1} << 52)) /
+               static_cast<double>(int64_t{1} << 51) -
+           1;
   }
   int64_t below(int64_t n) { return sequence.Below(n); }
 
@@ -280,8 +282,7 @@ absl::StatusOr<double> NumericCheck::stepError(NumericCheck& step) {
       int64_t rows = inputs[n].spec().shape[0], inner = inputs[n].spec().NumElements() / rows;
       for (int64_t row = 0; row < rows; ++row)
         for (int64_t i = 0; i < inner; ++i)
-          setNumber(inputs[n], row * inner + i,
-                    inputs_[n].Number((row * length_ + t) * inner + i));
+          setNumber(inputs[n], row * inner + i, inputs_[n].Number((row * length_ + t) * inner + i));
     }
     absl::StatusOr<Tensors> outputs = step.run(inputs);
     if (!outputs.ok()) return outputs.status();

@@ -87,8 +87,8 @@ absl::StatusOr<llvm::StringMap<SmallVector<int64_t>>> inputShapes(const LoadedMo
     for (auto [dim, size] : llvm::enumerate(shape)) {
       if (!ShapedType::isDynamic(size)) continue;
       if (dim > 1)
-        return absl::InvalidArgumentError(
-            absl::StrCat("input '", name.str(), "' has an open feature size; write it in the model"));
+        return absl::InvalidArgumentError(absl::StrCat(
+            "input '", name.str(), "' has an open feature size; write it in the model"));
       size = dim == 0 ? batch : length;
     }
     shapes[name] = shape;
@@ -146,12 +146,10 @@ absl::StatusOr<RunningProgram> startModule(Workspace& workspace, ModuleOp module
   running.device = *std::move(device);
   absl::StatusOr<std::vector<IsaLevel>> levels = isaLevels();
   if (!levels.ok()) return levels.status();
-  absl::StatusOr<runtime::Program> program =
-      compileModule(workspace, module, *levels, {}, times);
+  absl::StatusOr<runtime::Program> program = compileModule(workspace, module, *levels, {}, times);
   if (!program.ok()) return program.status();
   int threads = absl::GetFlag(FLAGS_threads);
-  if (threads < 0)
-    return absl::InvalidArgumentError(absl::StrCat("--threads can't be ", threads));
+  if (threads < 0) return absl::InvalidArgumentError(absl::StrCat("--threads can't be ", threads));
   absl::StatusOr<std::unique_ptr<runtime::Session>> session =
       runtime::Session::Create(*std::move(program), *running.device, {threads});
   if (!session.ok()) return session.status();

@@ -63,9 +63,9 @@ absl::StatusOr<llvm::StringMap<llvm::SmallVector<int64_t>>> shapesFromFile(
   known.push_back("cotangent");
   for (const runtime::SafetensorsEntry& entry : file.entries()) {
     if (std::find(known.begin(), known.end(), entry.spec.name) != known.end()) continue;
-    return absl::InvalidArgumentError(absl::StrCat(path, ": tensor '", entry.spec.name,
-                                                   "' is none of the model's: ",
-                                                   absl::StrJoin(known, ", ")));
+    return absl::InvalidArgumentError(
+        absl::StrCat(path, ": tensor '", entry.spec.name,
+                     "' is none of the model's: ", absl::StrJoin(known, ", ")));
   }
   return shapes;
 }
@@ -160,15 +160,15 @@ absl::Status run(const Arguments& arguments) {
   runtime::Session& session = *program->session;
 
   ExperimentOp experiment = loaded->experiment;
-  int64_t seed = experiment ? static_cast<int64_t>(experiment.getSeed()) : absl::GetFlag(FLAGS_seed);
+  int64_t seed =
+      experiment ? static_cast<int64_t>(experiment.getSeed()) : absl::GetFlag(FLAGS_seed);
   absl::Status status = paramsPath.empty() ? runtime::InitializeVariables(session, seed)
                                            : loadParameters(session, paramsPath);
   if (!status.ok()) return status;
   std::string entryName = settings.gradients ? "gradients" : "run";
   const runtime::EntryPoint* entry = session.program().FindEntryPoint(entryName);
   if (!entry) return absl::InternalError(absl::StrCat("the program has no '", entryName, "'"));
-  absl::StatusOr<std::vector<HostTensor>> inputs =
-      inputTensors(*loaded, *entry, *file, inputsPath);
+  absl::StatusOr<std::vector<HostTensor>> inputs = inputTensors(*loaded, *entry, *file, inputsPath);
   if (!inputs.ok()) return inputs.status();
   std::vector<HostTensor> outputs;
   if (status = session.Run(entryName, *inputs, &outputs); !status.ok()) return status;

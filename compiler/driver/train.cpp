@@ -83,8 +83,8 @@ absl::Status run(const Arguments& arguments) {
   if (!result.ok()) return result.status();
   report(*result, *options);
   if (!result->interrupted) return absl::OkStatus();
-  return absl::CancelledError(options->directory.empty() ? "interrupted"
-                                                         : "interrupted; --resume goes on from here");
+  return absl::CancelledError(
+      options->directory.empty() ? "interrupted" : "interrupted; --resume goes on from here");
 }
 
 }  // namespace

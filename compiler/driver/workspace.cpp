@@ -45,6 +45,8 @@ Workspace::Workspace(runtime::Registry registry)
     sources_.AddNewSourceBuffer(llvm::MemoryBuffer::getMemBufferCopy(*layer.ir, layer.source), {});
   }
   printer_ = std::make_unique<mlir::SourceMgrDiagnosticHandler>(sources_, &context_);
+  // The line of the source says it better.
+  context_.printOpOnDiagnostic(false);
   // Handlers are asked in reverse order: this one counts and leaves the printing to the other.
   context_.getDiagEngine().registerHandler([this](mlir::Diagnostic& diagnostic) {
     if (diagnostic.getSeverity() == mlir::DiagnosticSeverity::Error) ++errors_;

@@ -1,5 +1,6 @@
 #include "compiler/transforms/adamw.h"
 
+#include <algorithm>
 #include <cmath>
 #include <functional>
 #include <map>
@@ -149,7 +150,9 @@ Value Builder::scheduleFactor(Scalars& e, Value step) {
   Value one = e.f64(1.0), factor = one;
   double warmup = settings.warmup;
   if (settings.schedule != "constant") {
-    Value q = e.div(e.sub(step, e.f64(warmup)), e.f64(settings.steps - warmup));
+    // A run that ends while it warms up never gets to the fall.
+    double fall = std::max(1.0, settings.steps - warmup);
+    Value q = e.div(e.sub(step, e.f64(warmup)), e.f64(fall));
     q = arith::MaximumFOp::create(e.b, e.minimum(q, one), e.f64(0.0));
     double rest = 1.0 - settings.finalScale;
     if (settings.schedule == "linear") {

@@ -65,8 +65,6 @@ std::string findProblem(const AdamWSettings& settings) {
       settings.schedule != "cosine")
     return "the schedule '" + settings.schedule +
            "' is unknown; there are constant, linear and cosine";
-  if (settings.schedule != "constant" && settings.steps <= settings.warmup)
-    return "the schedule '" + settings.schedule + "' needs more steps than it warms up";
   if (settings.warmup < 0) return "warmup must not be negative";
   if (settings.beta1 < 0.0 || settings.beta1 >= 1.0 || settings.beta2 < 0.0 ||
       settings.beta2 >= 1.0)

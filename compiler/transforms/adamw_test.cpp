@@ -158,8 +158,9 @@ TEST_F(AdamWTest, ReadsAnExperiment) {
 }
 
 TEST_F(AdamWTest, NamesProblems) {
-  settings.schedule = "linear";
-  EXPECT_EQ(findProblem(settings), "the schedule 'linear' needs more steps than it warms up");
+  settings.warmup = -1;
+  EXPECT_EQ(findProblem(settings), "warmup must not be negative");
+  settings.warmup = 0;
   settings.schedule = "square";
   EXPECT_NE(findProblem(settings), "");
 }
