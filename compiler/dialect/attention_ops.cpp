@@ -120,6 +120,9 @@ void AttentionOp::bindParameters(ValueRange, ArrayRef<int64_t> sizes) {
 }
 void AttentionOp::bindSegments(Value segments) { getSegmentsMutable().assign(segments); }
 void AttentionOp::bindStart(Value) {}
+SmallVector<OpOperand*> AttentionOp::autocastOperands() {
+  return {&getQMutable(), &getKMutable(), &getVMutable()};
+}
 bool AttentionOp::isCausal() { return getWindow() != "full"; }
 
 Cost AttentionOp::cost() {
@@ -279,6 +282,10 @@ void ChunkedAttentionOp::bindParameters(ValueRange, ArrayRef<int64_t> sizes) {
 }
 void ChunkedAttentionOp::bindSegments(Value segments) { getSegmentsMutable().assign(segments); }
 void ChunkedAttentionOp::bindStart(Value) {}
+SmallVector<OpOperand*> ChunkedAttentionOp::autocastOperands() {
+  return {&getQuadQMutable(), &getQuadKMutable(), &getLinQMutable(), &getLinKMutable(),
+          &getVMutable()};
+}
 bool ChunkedAttentionOp::isCausal() { return getCausal(); }
 
 Cost ChunkedAttentionOp::cost() {

@@ -16,6 +16,7 @@ def Weir_AttentionOp : Weir_Op<"attention", [
     DeclareOpInterfaceMethods<ParameterizedOpInterface, ["parameterSpecs", "bindParameters", "isBound"]>,
     DeclareOpInterfaceMethods<TimeMixingOpInterface, ["bindSegments", "bindStart", "isCausal"]>,
     DeclareOpInterfaceMethods<AggregatedOpInterface, ["decomposeOperation"]>,
+    DeclareOpInterfaceMethods<AutocastOpInterface, ["autocastOperands"]>,
     DeclareOpInterfaceMethods<CostOpInterface, ["cost"]>]> {
   let summary = "attention over all pairs of tokens of a row";
   let description = [{
@@ -57,6 +58,7 @@ def Weir_ChunkedAttentionOp : Weir_Op<"chunked_attention", [
     DeclareOpInterfaceMethods<ParameterizedOpInterface, ["parameterSpecs", "bindParameters", "isBound"]>,
     DeclareOpInterfaceMethods<TimeMixingOpInterface, ["bindSegments", "bindStart", "isCausal"]>,
     DeclareOpInterfaceMethods<AggregatedOpInterface, ["decomposeOperation"]>,
+    DeclareOpInterfaceMethods<AutocastOpInterface, ["autocastOperands"]>,
     DeclareOpInterfaceMethods<CostOpInterface, ["cost"]>]> {
   let summary = "exact attention inside a chunk, linear attention across chunks";
   let description = [{

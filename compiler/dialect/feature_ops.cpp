@@ -66,6 +66,14 @@ Cost projectionCost(Operation* op, Value x, Value weight) {
   return cost;
 }
 
+/// What a projection multiplies: x and the weight. A bias is added to the sum.
+template <typename Op>
+SmallVector<OpOperand*> projectionOperands(Op op) {
+  SmallVector<OpOperand*> operands{&op.getXMutable()};
+  if (!op.getParameters().empty()) operands.push_back(&op.getParametersMutable()[0]);
+  return operands;
+}
+
 }  // namespace
 
 // linear
@@ -116,6 +124,8 @@ Cost LinearOp::cost() {
   return projectionCost(*this, getX(), getParameters().empty() ? Value() : getParameters()[0]);
 }
 
+SmallVector<OpOperand*> LinearOp::autocastOperands() { return projectionOperands(*this); }
+
 // head
 
 LogicalResult HeadOp::verify() {
@@ -158,6 +168,9 @@ Decomposed HeadOp::decomposeOperation(OpBuilder& b) {
 Cost HeadOp::cost() {
   return projectionCost(*this, getX(), getParameters().empty() ? Value() : getParameters()[0]);
 }
+
+SmallVector<OpOperand*> HeadOp::autocastOperands() { return projectionOperands(*this); }
+bool HeadOp::keepsF32Result() { return true; }
 
 // split
 

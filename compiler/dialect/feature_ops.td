@@ -19,7 +19,8 @@ class Weir_FeatureOp<string mnemonic, list<Trait> traits = []> : Weir_Op<mnemoni
     DeclareOpInterfaceMethods<CostOpInterface, ["cost"]>])>;
 
 def Weir_LinearOp : Weir_FeatureOp<"linear", [
-    AttrSizedOperandSegments, DeclareOpInterfaceMethods<ParameterizedOpInterface, ["parameterSpecs"]>]> {
+    AttrSizedOperandSegments, DeclareOpInterfaceMethods<ParameterizedOpInterface, ["parameterSpecs"]>,
+    DeclareOpInterfaceMethods<AutocastOpInterface, ["autocastOperands"]>]> {
   let summary = "y = x W^T + b, over the features";
   let description = [{
     In a layer it has a name and the number of output features; its parameters are `<name>.weight`
@@ -50,7 +51,8 @@ def Weir_LinearOp : Weir_FeatureOp<"linear", [
 }
 
 def Weir_HeadOp : Weir_FeatureOp<"head", [
-    AttrSizedOperandSegments, DeclareOpInterfaceMethods<ParameterizedOpInterface, ["parameterSpecs"]>]> {
+    AttrSizedOperandSegments, DeclareOpInterfaceMethods<ParameterizedOpInterface, ["parameterSpecs"]>,
+    DeclareOpInterfaceMethods<AutocastOpInterface, ["autocastOperands", "keepsF32Result"]>]> {
   let summary = "logits = x W^T, with a weight of its own or the embedding's";
   let description = [{
     The output layer of a language model, without bias. Its parameter is `<name>.weight` (`tensor<vocabulary x d>`), or

@@ -103,4 +103,20 @@ def RandomOpInterface : OpInterface<"RandomOpInterface"> {
   ];
 }
 
+def AutocastOpInterface : OpInterface<"AutocastOpInterface"> {
+  let cppNamespace = "::weir";
+  let description = [{
+    An op made of products, which mixed precision (bf16) makes cheaper. It takes the operands that it names as bf16 and
+    still sums in f32, so its results stay f32.
+  }];
+  let methods = [
+    InterfaceMethod<"The operands that products read.", "::llvm::SmallVector<::mlir::OpOperand *>", "autocastOperands",
+      (ins)>,
+    InterfaceMethod<[{
+        Whether the results must not be rounded when they are stored, as logits mustn't. Other results are kept as
+        bf16 between kernels.
+      }], "bool", "keepsF32Result", (ins), [{}], [{ return false; }]>,
+  ];
+}
+
 #endif  // WEIR_COMPILER_DIALECT_SEQUENCE_INTERFACES_TD_

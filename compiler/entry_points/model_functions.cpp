@@ -6,6 +6,7 @@
 #include "compiler/pipelines/pipelines.h"
 #include "compiler/entry_points/arguments.h"
 #include "compiler/transforms/adamw.h"
+#include "compiler/transforms/autocast_pass.h"
 #include "compiler/transforms/differentiate_pass.h"
 #include "compiler/transforms/partition_pass.h"
 #include "compiler/transforms/specialize.h"
@@ -40,6 +41,7 @@ LogicalResult checkVocabulary(func::FuncOp objective, int64_t vocabulary) {
 
 LogicalResult runSequencePipeline(ModuleOp module, Precision precision) {
   PassManager passes(module.getContext());
+  if (precision == Precision::Bf16) passes.addNestedPass<func::FuncOp>(createAutocast());
   addSimplify(passes);
   return passes.run(module);
 }

@@ -146,7 +146,7 @@ class Absorber {
 bool Absorber::absorbProducer(unsigned number) {
   Value value = scan.getInputs()[number];
   auto producer = value.getDefiningOp<linalg::GenericOp>();
-  if (!producer || !isPointwise(producer)) return false;
+  if (!producer || !isPointwise(producer) || roundsResult(producer)) return false;
 
   Inputs inputs(scan);
   AffineMap scanMap = inputs.maps[number];

@@ -21,6 +21,7 @@
 #include "compiler/dialect/sequence_interfaces.h"
 #include "compiler/transforms/decompose_pass.h"
 #include "compiler/transforms/op_kinds.h"
+#include "compiler/transforms/sink_widening.h"
 
 namespace weir {
 
@@ -150,6 +151,10 @@ struct Decompose : impl::DecomposeBase<Decompose> {
     func::FuncOp function = getOperation();
     if (function.isExternal()) return;
     if (failed(decomposeAll(function))) return signalPassFailure();
+
+    RewritePatternSet sinking(&getContext());
+    populateSinkWideningPatterns(sinking);
+    if (failed(applyPatternsGreedily(function, std::move(sinking)))) return signalPassFailure();
 
     RewritePatternSet patterns(&getContext());
     linalg::populateElementwiseToLinalgConversionPatterns(patterns);

@@ -73,6 +73,8 @@ struct FuseElementwise : impl::FuseElementwiseBase<FuseElementwise> {
       return widensOnly(producer) &&
              producer.getMatchingIndexingMap(producer.getDpsInputOperand(0)).isPermutation();
     }
+    // What is rounded is stored so; widening happens where it is read.
+    if (roundsResult(producer) || widensOnly(consumer)) return false;
     if (producer.getNumDpsInputs() + consumer.getNumDpsInputs() - 1 > maxInputs) return false;
 
     int64_t evaluations = numPoints(consumer);

@@ -96,6 +96,12 @@ bool isCastOnly(linalg::GenericOp op) {
   return true;
 }
 
+bool roundsResult(linalg::GenericOp op) {
+  Operation* yield = op.getBody()->getTerminator();
+  return yield->getNumOperands() == 1 &&
+         isa_and_present<arith::TruncFOp>(yield->getOperand(0).getDefiningOp());
+}
+
 int64_t bodyCost(linalg::GenericOp op) {
   int64_t cost = 0;
   op.getBody()->walk([&](Operation* inner) {

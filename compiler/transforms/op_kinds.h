@@ -31,6 +31,10 @@ bool reducesOverRows(mlir::linalg::GenericOp op);
 /// The body is conversions between types only (or nothing: a broadcast, a transposition).
 bool isCastOnly(mlir::linalg::GenericOp op);
 
+/// A body whose only result is rounded to a narrower type: its result is what lies in memory, so it
+/// is not to be joined with what reads it.
+bool roundsResult(mlir::linalg::GenericOp op);
+
 /// Rough cost of evaluating the body once, in simple arithmetic operations; divisions and
 /// transcendental functions count for several.
 int64_t bodyCost(mlir::linalg::GenericOp op);

@@ -1,0 +1,16 @@
+// Conversions to a wider type move below slices and reshapes, so that what is sliced is what lies
+// in memory, and meet the arithmetic that reads them.
+
+#ifndef WEIR_COMPILER_TRANSFORMS_SINK_WIDENING_H_
+#define WEIR_COMPILER_TRANSFORMS_SINK_WIDENING_H_
+
+#include "mlir/IR/PatternMatch.h"
+
+namespace weir {
+
+/// view(extf(x)) becomes extf(view(x)), for `arith.extf` on tensors.
+void populateSinkWideningPatterns(mlir::RewritePatternSet& patterns);
+
+}  // namespace weir
+
+#endif  // WEIR_COMPILER_TRANSFORMS_SINK_WIDENING_H_

@@ -1,0 +1,85 @@
+// RUN: weir-opt %s --weir-autocast | FileCheck %s
+// RUN: weir-opt %s --weir-autocast --weir-simplify | FileCheck %s --check-prefix=KERNELS
+
+// Operands of the product are bf16, its result is rounded where it is read; the bias is not.
+// CHECK-LABEL: @linear
+// CHECK-SAME: (%[[X:.*]]: tensor<2x3x4xf32>, %[[W:.*]]: tensor<8x4xf32>, %[[B:.*]]: tensor<8xf32>)
+// CHECK-DAG: %[[XB:.*]] = arith.truncf %[[X]] : tensor<2x3x4xf32> to tensor<2x3x4xbf16>
+// CHECK-DAG: %[[WB:.*]] = arith.truncf %[[W]] : tensor<8x4xf32> to tensor<8x4xbf16>
+// CHECK: %[[Y:.*]] = weir.linear %[[XB]] params(%[[WB]], %[[B]] : tensor<8x4xbf16>, tensor<8xf32>) : tensor<2x3x4xbf16> -> tensor<2x3x8xf32>
+// CHECK: %[[YB:.*]] = arith.truncf %[[Y]] : tensor<2x3x8xf32> to tensor<2x3x8xbf16>
+// CHECK: %[[YE:.*]] = arith.extf %[[YB]] : tensor<2x3x8xbf16> to tensor<2x3x8xf32>
+// CHECK: weir.sigmoid %[[YE]]
+// What lies between the kernels is bf16.
+// KERNELS-LABEL: @linear
+// KERNELS: arith.addf
+// KERNELS: arith.truncf
+// KERNELS: -> tensor<2x3x8xbf16>
+// KERNELS: linalg.generic {{.*}} ins(%{{.*}} : tensor<2x3x8xbf16>)
+// KERNELS: arith.extf
+// KERNELS: weir.sigmoid
+func.func @linear(%x: tensor<2x3x4xf32>, %w: tensor<8x4xf32>, %b: tensor<8xf32>) -> tensor<2x3x8xf32> {
+  %y = weir.linear %x params(%w, %b : tensor<8x4xf32>, tensor<8xf32>) : tensor<2x3x4xf32> -> tensor<2x3x8xf32>
+  %g = weir.sigmoid %y : tensor<2x3x8xf32>
+  return %g : tensor<2x3x8xf32>
+}
+
+// What joins the residual stream and what the function gives away is not rounded; a value is rounded once.
+// CHECK-LABEL: @residual
+// CHECK-COUNT-3: arith.truncf
+// CHECK-NOT: arith.truncf
+// CHECK-NOT: arith.extf
+func.func @residual(%x: tensor<2x3x4xf32>, %w: tensor<4x4xf32>, %v: tensor<4x4xf32>) -> (tensor<2x3x4xf32>, tensor<2x3x4xf32>) {
+  %y = weir.linear %x params(%w : tensor<4x4xf32>) : tensor<2x3x4xf32>
+  %r = arith.addf %x, %y : tensor<2x3x4xf32>
+  %z = weir.linear %x params(%v : tensor<4x4xf32>) : tensor<2x3x4xf32>
+  return %r, %z : tensor<2x3x4xf32>, tensor<2x3x4xf32>
+}
+
+// Logits stay f32.
+// CHECK-LABEL: @head
+// CHECK: weir.head {{.*}} : tensor<2x3x4xbf16> -> tensor<2x3x9xf32>
+// CHECK-NOT: arith.truncf
+// CHECK: return
+func.func @head(%x: tensor<2x3x4xf32>, %w: tensor<9x4xf32>) -> tensor<2x3x9xf32> {
+  %y = weir.head %x params(%w : tensor<9x4xf32>) : tensor<2x3x4xf32> -> tensor<2x3x9xf32>
+  %z = arith.negf %y : tensor<2x3x9xf32>
+  return %z : tensor<2x3x9xf32>
+}
+
+// Queries, keys and values come from a product in bf16 and go to another as they are: slices of one tensor.
+// CHECK-LABEL: @attention
+// CHECK: weir.attention {{.*}} (tensor<2x3x4xbf16>, tensor<2x3x4xbf16>, tensor<2x3x4xbf16>) -> tensor<2x3x4xf32>
+// KERNELS-LABEL: @attention
+// KERNELS: tensor.extract_slice %{{.*}} : tensor<2x3x12xbf16> to tensor<2x3x4xbf16>
+// KERNELS-NOT: tensor<2x3x12xf32> to
+// KERNELS: return
+func.func @attention(%x: tensor<2x3x4xf32>, %w: tensor<12x4xf32>) -> tensor<2x3x4xf32> {
+  %t = weir.linear %x params(%w : tensor<12x4xf32>) : tensor<2x3x4xf32> -> tensor<2x3x12xf32>
+  %q, %k, %v = weir.split %t pieces [4, 4, 4] : tensor<2x3x12xf32> -> tensor<2x3x4xf32>, tensor<2x3x4xf32>, tensor<2x3x4xf32>
+  %o = weir.attention %q, %k, %v kernel("softmax") window("causal")
+      : (tensor<2x3x4xf32>, tensor<2x3x4xf32>, tensor<2x3x4xf32>) -> tensor<2x3x4xf32>
+  return %o : tensor<2x3x4xf32>
+}
+
+// A scan reads its gate in bf16 and computes in f32.
+// CHECK-LABEL: @scan
+// KERNELS-LABEL: @scan
+// KERNELS: weir.scan(%{{.*}}) prologue
+// KERNELS: bf16
+// KERNELS: arith.extf
+// KERNELS: (tensor<2x3x4xbf16>) -> (tensor<2x3x4xf32>, tensor<2x4xf32>)
+func.func @scan(%x: tensor<2x3x4xf32>, %w: tensor<4x4xf32>) -> tensor<2x3x4xf32> {
+  %y = weir.linear %x params(%w : tensor<4x4xf32>) : tensor<2x3x4xf32>
+  %z = weir.sigmoid %y : tensor<2x3x4xf32>
+  %h, %last = weir.scan(%z, %y) : (tensor<2x3x4xf32>, tensor<2x3x4xf32>) -> (tensor<2x3x4xf32>, tensor<2x4xf32>)
+  return %h : tensor<2x3x4xf32>
+}
+
+// f64 is left alone.
+// CHECK-LABEL: @exact
+// CHECK-NOT: arith.truncf
+func.func @exact(%x: tensor<2x3x4xf64>, %w: tensor<4x4xf64>) -> tensor<2x3x4xf64> {
+  %y = weir.linear %x params(%w : tensor<4x4xf64>) : tensor<2x3x4xf64>
+  return %y : tensor<2x3x4xf64>
+}
