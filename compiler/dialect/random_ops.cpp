@@ -5,6 +5,7 @@
 #include "compiler/dialect/op_support.h"
 #include "mlir/IR/Builders.h"
 #include "mlir/IR/ImplicitLocOpBuilder.h"
+#include "mlir/IR/Matchers.h"
 #include "mlir/IR/TypeUtilities.h"
 
 #define GET_OP_CLASSES
@@ -33,6 +34,14 @@ void DropoutOp::bindRandom(Value stream, Value rng) {
 }
 
 Value DropoutOp::deterministicResult() { return getX(); }
+
+LogicalResult DropoutOp::verify() {
+  FloatAttr rate;
+  if (!matchPattern(getRate(), m_Constant(&rate))) return success();
+  double value = rate.getValueAsDouble();
+  if (value >= 0 && value < 1) return success();
+  return emitOpError() << "has a rate of " << value << ", but it must be at least 0 and below 1";
+}
 
 /// At rate zero nothing is drawn.
 OpFoldResult DropoutOp::fold(FoldAdaptor adaptor) {

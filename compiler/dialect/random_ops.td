@@ -28,6 +28,7 @@ def Weir_DropoutOp : Weir_Op<"dropout", [
   }];
   let arguments = (ins RankedTensorOf<[AnyFloat]>:$x, F64:$rate, Optional<I64>:$stream,
                        Optional<RankedTensorOf<[I64]>>:$rng);
+  let hasVerifier = 1;
   let hasFolder = 1;
   let results = (outs RankedTensorOf<[AnyFloat]>:$result);
   let assemblyFormat = [{

@@ -258,3 +258,11 @@ weir.model @m() {
     false { weir.yield }
   weir.return
 }
+
+// -----
+weir.model @m(%x: tensor<?x?x4xf32>) {
+  %p = weir.config "rate" default 1.0
+  // expected-error@+1 {{'weir.dropout' op has a rate of 1.000000e+00, but it must be at least 0 and below 1}}
+  %y = weir.dropout %x rate(%p) : tensor<?x?x4xf32>
+  weir.return
+}
