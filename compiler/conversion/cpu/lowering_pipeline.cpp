@@ -10,8 +10,12 @@
 #include "llvm/Support/TargetSelect.h"
 #include "llvm/Target/TargetMachine.h"
 #include "llvm/TargetParser/Triple.h"
+#include "mlir/Conversion/ArithToLLVM/ArithToLLVM.h"
+#include "mlir/Conversion/ControlFlowToLLVM/ControlFlowToLLVM.h"
+#include "mlir/Conversion/MemRefToLLVM/MemRefToLLVM.h"
 #include "mlir/Conversion/Passes.h"
 #include "mlir/Dialect/AMX/AMXDialect.h"
+#include "mlir/Dialect/AMX/Transforms.h"
 #include "mlir/Dialect/Affine/IR/AffineOps.h"
 #include "mlir/Dialect/Arith/IR/Arith.h"
 #include "mlir/Dialect/ControlFlow/IR/ControlFlow.h"
@@ -43,6 +47,10 @@ void registerLoweringDialects(DialectRegistry& registry) {
               math::MathDialect, memref::MemRefDialect, omp::OpenMPDialect, scf::SCFDialect,
               tensor::TensorDialect, ub::UBDialect, vector::VectorDialect>();
   registerAllToLLVMIRTranslations(registry);
+  registerConvertAMXToLLVMInterface(registry);
+  arith::registerConvertArithToLLVMInterface(registry);
+  cf::registerConvertControlFlowToLLVMInterface(registry);
+  registerConvertMemRefToLLVMInterface(registry);
 }
 
 void loadLoweringDialects(MLIRContext& context) {
@@ -74,7 +82,7 @@ LogicalResult lowerToLlvm(ModuleOp module, CpuTarget target, bool usesTiles) {
     // Tiles that loops carry need the conversions of amx and cf in one set.
     module.getContext()->getOrLoadDialect<amx::AMXDialect>();
     ConvertToLLVMPassOptions options;
-    options.filterDialects = {"amx", "memref", "cf", "arith", "index"};
+    options.filterDialects = {"amx", "memref", "cf", "arith"};
     pm.addPass(createConvertToLLVMPass(options));
   }
   pm.addPass(createArithToLLVMConversionPass());

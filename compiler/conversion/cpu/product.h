@@ -21,23 +21,38 @@ struct Product {
   llvm::SmallVector<size_t> outer;
   /// Type of sums: f32 or f64.
   mlir::Type compute;
+  /// By AMX tiles of bf16 rather than by vector registers.
+  bool matrixTiles = false;
 
   int64_t extent(size_t dim) const { return nest.dims[dim].extent; }
 };
 
-/// B in panels: element (k, n) is at (n / width * K + k) * width + n % width; columns are padded
-/// with zeros.
+/// Steps of k between visits of C by register tiles.
+constexpr int64_t kProductDepth = 256;
+/// Most rows that one call of emitProductTile should get: A's block stays in L2.
+constexpr int64_t kProductRows = 224;
+
+/// B in the order that tiles read it: in panels for registers (element (k, n) is at (n / width * K
+/// + k) * width + n % width, columns are padded with zeros), or in tiles for AMX
+/// (matrix_tiles.cpp).
 struct PackedOperand {
   mlir::Value memref;
   mlir::Value base;
   int64_t depth = 0;
 };
 
-/// Recognizes a product worth a register tile. `nest` is simplified by this.
-std::optional<Product> matchProduct(LoopNest nest);
+/// Element offsets of a product inside of its outer loops; `init` is null where the initial value
+/// is no memory.
+struct ProductBases {
+  mlir::Value a, b, c, init;
+};
 
-/// Columns of a panel.
+/// Recognizes a product worth a register tile.
+std::optional<Product> matchProduct(LoopNest nest, const CpuTarget& target);
+
+/// Columns of a panel, and rows of a tile.
 int64_t panelWidth(const CpuTarget& target, mlir::Type compute);
+int64_t rowTile(const CpuTarget& target, const Product& product);
 
 /// Packs all of B, which must not depend on dimensions other than n and k, into shared scratch
 /// memory, on all threads.
@@ -52,6 +67,22 @@ mlir::LogicalResult emitProductTile(KernelFunction& f, Product product,
 /// Emits the product on all threads. Small results of long sums are split along K, with the parts
 /// added in a fixed order.
 mlir::LogicalResult emitParallelProduct(KernelFunction& f, Product product);
+
+// The two kinds of tiles. `accumulate`: C holds values to be added to.
+PackedOperand packForRegisters(KernelFunction& f, const Product& product);
+mlir::LogicalResult emitRegisterTiles(KernelFunction& f, Product& product,
+                                      const ProductBases& bases,
+                                      std::optional<PackedOperand> packed, mlir::Value threadOffset,
+                                      ScratchPlan& scratch, bool accumulate);
+PackedOperand packForMatrixTiles(KernelFunction& f, const Product& product);
+mlir::LogicalResult emitMatrixTiles(KernelFunction& f, Product& product, const ProductBases& bases,
+                                    std::optional<PackedOperand> packed, mlir::Value threadOffset,
+                                    ScratchPlan& scratch, bool accumulate);
+
+/// Copies memory along `dims`, converting elements.
+mlir::LogicalResult copyStrided(KernelFunction& f, Access from, Access to,
+                                llvm::ArrayRef<LoopDim> dims);
+LoopDim dimOf(int64_t extent, mlir::Value size = {});
 
 }  // namespace weir
 

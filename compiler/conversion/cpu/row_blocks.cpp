@@ -52,17 +52,17 @@ LogicalResult RowsEmitter::groupRows(ArrayRef<LoopNest> nests) {
 }
 
 /// Chooses the group that is split and its rows per block.
-void RowsEmitter::chooseBlocks(bool hasProduct) {
+void RowsEmitter::chooseBlocks(int64_t tile) {
+  bool hasProduct = tile > 0;
   int64_t total = 1, bytes = 1;
   for (const RowGroup& group : rows) total *= group.extent;
   for (Value value : tiles) {
     const TensorValue& tensor = f.tensors[value];
     bytes += ShapedType::getNumElements(tensor.shape) / total * storageBytes(tensor.element);
   }
-  int64_t tile = b.target.tileRows();
   // Larger blocks repay packed operands of products; without products, tiles should stay near the
   // first cache.
-  int64_t target = hasProduct ? std::min<int64_t>(CpuTarget::kTileBytes / bytes, 16 * tile)
+  int64_t target = hasProduct ? std::min<int64_t>(CpuTarget::kTileBytes / bytes, kProductRows)
                               : std::min<int64_t>(CpuTarget::kTileBytes / 4 / bytes, 1024);
   target =
       std::min(target, std::max<int64_t>(hasProduct ? tile : 1, total / (2 * CpuTarget::kWorkers)));
@@ -203,7 +203,7 @@ LogicalResult RowsEmitter::emitBlock(Value block, int64_t chunks) {
   if (failed(resolveViews())) return failure();
   auto emit = [&](Operation* op, const LoopNest& nest) -> LogicalResult {
     LoopNest mine = toBlock(nest, rowBlock);
-    std::optional<Product> product = matchProduct(mine);
+    std::optional<Product> product = matchProduct(mine, b.target);
     if (!product) return emitLoopNest(b, mine);
     auto right = op ? packed.find(op) : packed.end();
     std::optional<PackedOperand> operand;
@@ -234,7 +234,7 @@ LogicalResult RowsEmitter::emitByRows() {
   }
   for (auto [value, i] : copies) all.push_back(copyNest(f.tensors[value], f.results[i]));
   if (failed(groupRows(all))) return failure();
-  bool hasProduct = false;
+  int64_t tile = 0;
   int64_t work = 0;
   for (const LoopNest& nest : all) {
     int64_t product = 1;
@@ -242,16 +242,16 @@ LogicalResult RowsEmitter::emitByRows() {
     work += product;
   }
   for (auto [op, i] : products) {
-    std::optional<Product> product = matchProduct(mergeRows(all[i]));
+    std::optional<Product> product = matchProduct(mergeRows(all[i]), b.target);
     if (!product) continue;
-    hasProduct = true;
+    tile = std::max(tile, rowTile(b.target, *product));
     // An operand that all rows share is packed once.
     const Access& right = product->nest.inputs[1];
     bool shared = !right.tile && !product->nest.dims[product->n].row;
     for (size_t d : product->outer) shared &= right.strides[d] == 0;
     if (shared) packed[op] = packOperand(f, *product);
   }
-  chooseBlocks(hasProduct);
+  chooseBlocks(tile);
   f.thread.reserve(planTiles());
   int64_t chunks = divideUp(rows[split].extent, chunk), blocks = chunks;
   for (size_t g = 0; g < split; ++g) blocks *= rows[g].extent;

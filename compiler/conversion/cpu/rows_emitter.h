@@ -34,7 +34,8 @@ class RowsEmitter {
 
   mlir::LogicalResult emitByRows();
   mlir::LogicalResult groupRows(llvm::ArrayRef<LoopNest> nests);
-  void chooseBlocks(bool hasProduct);
+  /// `tile`: rows of the tiles of products, 0 without products.
+  void chooseBlocks(int64_t tile);
   int64_t planTiles();
   LoopNest mergeRows(const LoopNest& nest);
   LoopNest toBlock(const LoopNest& nest, const RowBlock& block);

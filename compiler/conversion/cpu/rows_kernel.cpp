@@ -204,7 +204,8 @@ LogicalResult RowsEmitter::emitByOp() {
 }
 
 LogicalResult RowsEmitter::emitOnAllThreads(const LoopNest& nest) {
-  if (std::optional<Product> product = matchProduct(nest)) return emitParallelProduct(f, *product);
+  if (std::optional<Product> product = matchProduct(nest, b.target))
+    return emitParallelProduct(f, *product);
   return emitParallelNest(b, nest, f.sharedScratch, f.shared);
 }
 
