@@ -106,28 +106,6 @@ runtime::OptionValue toOption(Attribute value) {
   return text;
 }
 
-/// A task whose evaluations are cut short.
-class ShortEvaluation : public runtime::Task {
- public:
-  ShortEvaluation(std::unique_ptr<runtime::Task> task, int64_t batches)
-      : task_(std::move(task)), batches_(batches) {}
-
-  const runtime::TaskSpec& spec() const override { return task_->spec(); }
-  absl::Status FillTrain(int64_t seed, int64_t index, absl::Span<char> tokens,
-                         absl::Span<char> targets) const override {
-    return task_->FillTrain(seed, index, tokens, targets);
-  }
-  int64_t eval_batches() const override { return std::min(batches_, task_->eval_batches()); }
-  absl::Status FillEval(int64_t index, absl::Span<char> tokens,
-                        absl::Span<char> targets) const override {
-    return task_->FillEval(index, tokens, targets);
-  }
-
- private:
-  std::unique_ptr<runtime::Task> task_;
-  int64_t batches_;
-};
-
 }  // namespace
 
 func::FuncOp LoadedModel::function() const { return *(*expanded).getOps<func::FuncOp>().begin(); }
@@ -163,12 +141,6 @@ absl::StatusOr<LoadedModel> loadModelText(Workspace& workspace, const std::strin
   return resolve(workspace, *std::move(module), name, /*useFlags=*/false);
 }
 
-int64_t trainSetting(const LoadedModel& loaded, StringRef name, int64_t otherwise) {
-  ExperimentOp experiment = loaded.experiment;
-  return static_cast<int64_t>(
-      getNumber(experiment.getTrain().getSettings(), name, static_cast<double>(otherwise)));
-}
-
 absl::StatusOr<std::unique_ptr<runtime::Task>> makeTask(const Workspace& workspace,
                                                         const LoadedModel& loaded) {
   ExperimentOp experiment = loaded.experiment;
@@ -188,8 +160,6 @@ absl::StatusOr<std::unique_ptr<runtime::Task>> makeTask(const Workspace& workspa
     op.emitError() << std::string(task.status().message());
     return reported();
   }
-  int64_t batches = trainSetting(loaded, "eval_batches", 0);
-  if (batches > 0) return std::make_unique<ShortEvaluation>(*std::move(task), batches);
   return task;
 }
 

@@ -39,13 +39,9 @@ absl::StatusOr<LoadedModel> loadModel(Workspace& workspace, const std::string& f
 absl::StatusOr<LoadedModel> loadModelText(Workspace& workspace, const std::string& text,
                                           const std::string& name);
 
-/// The experiment's task; FailedPrecondition if there is no experiment. Its held-out batches are at
-/// most train.eval_batches.
+/// The experiment's task; FailedPrecondition if there is no experiment.
 absl::StatusOr<std::unique_ptr<runtime::Task>> makeTask(const Workspace& workspace,
                                                         const LoadedModel& loaded);
-
-/// The number of a setting of weir.train.
-int64_t trainSetting(const LoadedModel& loaded, llvm::StringRef name, int64_t otherwise);
 
 }  // namespace weir
 

@@ -19,14 +19,17 @@ namespace {
 absl::StatusOr<runtime::TrainingOptions> trainingOptions(const LoadedModel& loaded) {
   runtime::TrainingOptions options;
   ExperimentOp experiment = loaded.experiment;
-  options.steps = trainSetting(loaded, "steps", 0);
   options.seed = static_cast<int64_t>(experiment.getSeed());
-  options.eval_every = trainSetting(loaded, "eval_every", 0);
-  options.patience = trainSetting(loaded, "patience", 0);
-  options.log_every = trainSetting(loaded, "log_every", 1);
-  options.checkpoint_every = trainSetting(loaded, "checkpoint_every", 0);
-  auto keep = experiment.getTrain().getSettings().getAs<mlir::StringAttr>("keep");
-  options.keep_best = !keep || keep.getValue() == "best";
+  mlir::DictionaryAttr settings = experiment.getTrain().getSettings();
+  auto whole = [&](llvm::StringRef name, int64_t otherwise) {
+    return static_cast<int64_t>(getNumber(settings, name, static_cast<double>(otherwise)));
+  };
+  options.steps = whole("steps", 0);
+  options.eval_every = whole("eval_every", options.eval_every);
+  options.patience = whole("patience", options.patience);
+  options.log_every = whole("log_every", options.log_every);
+  options.checkpoint_seconds =
+      getNumber(settings, "checkpoint_seconds", options.checkpoint_seconds);
   options.directory = absl::GetFlag(FLAGS_out);
   options.resume = absl::GetFlag(FLAGS_resume);
   options.experiment = loaded.text();

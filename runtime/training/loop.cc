@@ -163,8 +163,7 @@ class Run {
     }
     bool due = options_.eval_every > 0 && state_.step % options_.eval_every == 0;
     if (due || state_.step == options_.steps) return EvaluateAndSave();
-    bool save = options_.checkpoint_every > 0 && state_.step % options_.checkpoint_every == 0;
-    if (save || SecondsSince(last_checkpoint_) >= options_.checkpoint_seconds) return Save();
+    if (SecondsSince(last_checkpoint_) >= options_.checkpoint_seconds) return Save();
     return absl::OkStatus();
   }
 
@@ -258,7 +257,7 @@ class Run {
     if (log_) {
       if (absl::Status status = log_->Append(record); !status.ok()) return status;
     }
-    if (!writes() || (options_.keep_best && !best)) return absl::OkStatus();
+    if (!best || !writes()) return absl::OkStatus();
     return SaveParameters(
         session_, File("best.safetensors"),
         {{"step", absl::StrCat(state_.step)}, {"loss", absl::StrFormat("%.17g", evaluation.loss)}});

@@ -32,9 +32,6 @@ struct TrainingOptions {
   int64_t eval_every = 0;  // steps between evaluations; 0: only after the last step
   int64_t patience = 0;   // stop after so many evaluations in a row without a better loss; 0: never
   int64_t log_every = 1;  // steps between lines of metrics.jsonl
-  int64_t checkpoint_every = 0;  // steps between checkpoints, besides those below; 0: none
-  // Whether best.safetensors holds the parameters of the best evaluation, or those of the last.
-  bool keep_best = true;
 
   // Receives metrics.jsonl, experiment.mlir, checkpoint.safetensors and best.safetensors; empty:
   // nothing is written.
