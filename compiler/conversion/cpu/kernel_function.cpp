@@ -1,6 +1,7 @@
 #include "compiler/conversion/cpu/kernel_function.h"
 
 #include "compiler/dialect/embedding_ops.h"
+#include "compiler/dialect/recurrence_ops.h"
 #include "compiler/dialect/scan_ops.h"
 #include "llvm/ADT/TypeSwitch.h"
 #include "mlir/Dialect/Arith/IR/Arith.h"
@@ -71,7 +72,7 @@ FailureOr<Access> KernelFunction::access(Operation* op, const TensorValue& tenso
   for (auto [i, expr] : llvm::enumerate(map.getResults()))
     if (failed(addLinear(expr, tensor.strides[i], result.strides, offset)))
       return op->emitOpError("has an indexing map that is not linear");
-  result.base = b.constant(offset);
+  result.base = tensor.start ? b.add(tensor.start, offset) : b.constant(offset);
   return result;
 }
 
@@ -171,10 +172,17 @@ LogicalResult KernelFunction::cloneScalarOp(Operation* op) {
   return success();
 }
 
+const TensorValue* resultOf(KernelFunction& f, Value value) {
+  Operation* terminator = f.kernel.getBody().front().getTerminator();
+  for (auto [i, returned] : llvm::enumerate(terminator->getOperands()))
+    if (returned == value) return &f.results[i];
+  return nullptr;
+}
+
 LogicalResult emitKernel(KernelFunction& f) {
   Operation* root = nullptr;
   for (Operation& op : f.kernel.getBody().front().without_terminator())
-    if (isa<ScanOp, ScanVjpOp, GatherRowsOp, ScatterRowsOp>(op)) {
+    if (isa<ScanOp, ScanVjpOp, RecurrenceOp, GatherRowsOp, ScatterRowsOp>(op)) {
       if (root) return op.emitOpError("must be alone in its kernel");
       root = &op;
     }
@@ -194,6 +202,7 @@ LogicalResult emitKernel(KernelFunction& f) {
   return llvm::TypeSwitch<Operation*, LogicalResult>(root)
       .Case<ScanOp>([&](auto op) { return emitScan(f, op); })
       .Case<ScanVjpOp>([&](auto op) { return emitScanVjp(f, op); })
+      .Case<RecurrenceOp>([&](auto op) { return emitRecurrence(f, op); })
       .Case<GatherRowsOp>([&](auto op) { return emitGatherRows(f, op); })
       .Default([&](Operation* op) { return emitScatterRows(f, op); });
 }

@@ -14,7 +14,9 @@ namespace weir {
 struct TensorValue {
   mlir::Value memref;
   mlir::Value scalar;
+  /// First element: `offset`, plus `start` if it is set.
   int64_t offset = 0;
+  mlir::Value start;
   llvm::SmallVector<int64_t> shape, strides;
   mlir::Type element;
   /// A value of the current block of rows: its row dimensions start at the block's first row.
@@ -67,7 +69,10 @@ mlir::LogicalResult emitRowsKernel(KernelFunction& f);
 mlir::LogicalResult emitScan(KernelFunction& f, mlir::Operation* op);
 mlir::LogicalResult emitScanVjp(KernelFunction& f, mlir::Operation* op);
 mlir::LogicalResult emitGatherRows(KernelFunction& f, mlir::Operation* op);
+mlir::LogicalResult emitRecurrence(KernelFunction& f, mlir::Operation* op);
 mlir::LogicalResult emitScatterRows(KernelFunction& f, mlir::Operation* op);
+/// Storage for result `value` of the kernel's op; null if the kernel does not return it.
+const TensorValue* resultOf(KernelFunction& f, mlir::Value value);
 /// Emits any kernel.
 mlir::LogicalResult emitKernel(KernelFunction& f);
 

@@ -65,6 +65,7 @@ void check(const std::string& text, int64_t m, int64_t n, int64_t k, bool ta, bo
 }
 
 TEST_P(ProductTest, AllLayoutsAndRemainders) {
+  if (GetParam() == IsaLevel::Amx) GTEST_SKIP() << "the code is that of AVX-512";
   for (auto [m, n, k] : {std::array<int64_t, 3>{1, 1, 1},
                          {6, 8, 4},
                          {14, 32, 256},
@@ -79,22 +80,26 @@ TEST_P(ProductTest, AllLayoutsAndRemainders) {
 }
 
 TEST_P(ProductTest, LongSumsAreSplit) {
+  if (GetParam() == IsaLevel::Amx) GTEST_SKIP() << "the code is that of AVX-512";
   for (auto [m, n, k] : {std::array<int64_t, 3>{64, 64, 16384}, {100, 37, 5000}, {7, 300, 2049}})
     check<float>(product(true, false, "f32", 0), m, n, k, true, false, GetParam(), 1e-5);
 }
 
 TEST_P(ProductTest, FewRowsManyColumns) {
+  if (GetParam() == IsaLevel::Amx) GTEST_SKIP() << "the code is that of AVX-512";
   for (auto [m, n, k] : {std::array<int64_t, 3>{16, 5003, 64}, {3, 1000, 100}})
     for (bool tb : {false, true})
       check<float>(product(false, tb, "f32", 1), m, n, k, false, tb, GetParam(), 3e-6);
 }
 
 TEST_P(ProductTest, LargeAndConflictingStrides) {
+  if (GetParam() == IsaLevel::Amx) GTEST_SKIP() << "the code is that of AVX-512";
   check<float>(product(false, false, "f32", 1), 500, 512, 1024, false, false, GetParam(), 5e-6);
   check<float>(product(true, false, "f32", 0), 1024, 96, 700, true, false, GetParam(), 5e-6);
 }
 
 TEST_P(ProductTest, Doubles) {
+  if (GetParam() == IsaLevel::Amx) GTEST_SKIP() << "the code is that of AVX-512";
   for (auto [m, n, k] : {std::array<int64_t, 3>{15, 33, 257}, {64, 64, 3000}, {5, 3, 2}})
     check<double>(product(false, true, "f64", 0, "f64"), m, n, k, false, true, GetParam(), 1e-14);
 }

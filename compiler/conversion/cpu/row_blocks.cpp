@@ -181,10 +181,16 @@ LoopNest RowsEmitter::toBlock(const LoopNest& nest, const RowBlock& block) {
   return mine;
 }
 
-LogicalResult RowsEmitter::emitBlock(Value block, int64_t chunks) {
+int64_t RowsEmitter::blocks() const {
+  int64_t count = divideUp(rows[split].extent, chunk);
+  for (size_t g = 0; g < split; ++g) count *= rows[g].extent;
+  return count;
+}
+
+RowsEmitter::RowBlock RowsEmitter::enterBlock(Value block) {
   RowBlock rowBlock;
+  int64_t extent = rows[split].extent, chunks = divideUp(extent, chunk);
   rowBlock.from = b.mul(b.rem(block, chunks), chunk);
-  int64_t extent = rows[split].extent;
   if (extent % chunk != 0)
     rowBlock.size = b.minimum(b.constant(chunk), b.sub(b.constant(extent), rowBlock.from));
   Value rest = b.div(block, chunks);
@@ -193,13 +199,17 @@ LogicalResult RowsEmitter::emitBlock(Value block, int64_t chunks) {
     rowBlock.outer[g] = b.rem(rest, rows[g].extent);
     rest = b.div(rest, rows[g].extent);
   }
-  Value threadOffset = f.threadOffset();
+  rowBlock.threadOffset = f.threadOffset();
   for (Value value : tiles) {
     TensorValue& tensor = f.tensors[value];
     int64_t elements = chunk * tensor.strides[rows[split].last];
-    tensor.memref =
-        b.view(f.threadScratch, b.add(threadOffset, tileOffsets[value]), elements, tensor.element);
+    tensor.memref = b.view(f.threadScratch, b.add(rowBlock.threadOffset, tileOffsets[value]),
+                           elements, tensor.element);
   }
+  return rowBlock;
+}
+
+LogicalResult RowsEmitter::emitSteps(const RowBlock& rowBlock) {
   if (failed(resolveViews())) return failure();
   auto emit = [&](Operation* op, const LoopNest& nest) -> LogicalResult {
     LoopNest mine = toBlock(nest, rowBlock);
@@ -208,7 +218,7 @@ LogicalResult RowsEmitter::emitBlock(Value block, int64_t chunks) {
     auto right = op ? packed.find(op) : packed.end();
     std::optional<PackedOperand> operand;
     if (right != packed.end()) operand = right->second;
-    return emitProductTile(f, *product, operand, threadOffset, f.thread);
+    return emitProductTile(f, *product, operand, rowBlock.threadOffset, f.thread);
   };
   for (Operation* op : steps) {
     FailureOr<std::vector<LoopNest>> nests = nestsOf(op);
@@ -217,11 +227,19 @@ LogicalResult RowsEmitter::emitBlock(Value block, int64_t chunks) {
       if (failed(emit(op, nest))) return failure();
   }
   for (auto [value, i] : copies)
-    if (failed(emit(nullptr, copyNest(f.tensors[value], f.results[i])))) return failure();
+    if (failed(emit(nullptr, copyNest(f.tensors[value], targets[i])))) return failure();
   return success();
 }
 
 LogicalResult RowsEmitter::emitByRows() {
+  if (failed(prepare())) return failure();
+  LogicalResult result = success();
+  b.parallelLoop(blocks(), work >= kParallelWork,
+                 [&](Value block) { result = emitSteps(enterBlock(block)); });
+  return result;
+}
+
+LogicalResult RowsEmitter::prepare() {
   for (Value value : tiles) f.tensors[value].tile = true;
   if (failed(resolveViews())) return failure();
   std::vector<LoopNest> all;
@@ -232,10 +250,9 @@ LogicalResult RowsEmitter::emitByRows() {
     if (nests->size() == 1) products.emplace_back(op, all.size());
     all.insert(all.end(), nests->begin(), nests->end());
   }
-  for (auto [value, i] : copies) all.push_back(copyNest(f.tensors[value], f.results[i]));
+  for (auto [value, i] : copies) all.push_back(copyNest(f.tensors[value], targets[i]));
   if (failed(groupRows(all))) return failure();
   int64_t tile = 0;
-  int64_t work = 0;
   for (const LoopNest& nest : all) {
     int64_t product = 1;
     for (const LoopDim& dim : nest.dims) product *= dim.extent;
@@ -253,12 +270,7 @@ LogicalResult RowsEmitter::emitByRows() {
   }
   chooseBlocks(tile);
   f.thread.reserve(planTiles());
-  int64_t chunks = divideUp(rows[split].extent, chunk), blocks = chunks;
-  for (size_t g = 0; g < split; ++g) blocks *= rows[g].extent;
-  LogicalResult result = success();
-  b.parallelLoop(blocks, work >= kParallelWork,
-                 [&](Value block) { result = emitBlock(block, chunks); });
-  return result;
+  return success();
 }
 
 }  // namespace weir

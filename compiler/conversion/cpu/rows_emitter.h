@@ -11,8 +11,35 @@ namespace weir {
 
 class RowsEmitter {
  public:
-  explicit RowsEmitter(KernelFunction& f) : f(f), b(f.b) {}
+  /// `body` holds the ops, `targets` is where the operands of its terminator go, `rowRank` how many
+  /// dimensions are rows.
+  RowsEmitter(KernelFunction& f, mlir::Block& body, llvm::ArrayRef<TensorValue> targets,
+              size_t rowRank)
+      : f(f), b(f.b), body(body), targets(targets.begin(), targets.end()), rowRank(rowRank) {}
+
+  /// The current block: indices of the groups before `split`, and the range of group `split`.
+  struct RowBlock {
+    ValueList outer;
+    mlir::Value from, size, threadOffset;
+  };
+
+  /// Emits the ops once.
   mlir::LogicalResult emit();
+
+  /// For ops that run several times on each block of rows, with tensors moving in between:
+  /// `collect`, `assignResults`, `prepare`, then, in a loop over `blocks`, `enterBlock` and any
+  /// number of `emitSteps`.
+  mlir::LogicalResult prepare();
+  int64_t blocks() const;
+  RowBlock enterBlock(mlir::Value block);
+  mlir::LogicalResult emitSteps(const RowBlock& block);
+
+  /// Changes where the operands of the terminator go.
+  void moveTargets(llvm::ArrayRef<TensorValue> moved);
+  mlir::LogicalResult collect();
+  void assignResults();
+  /// Evaluations of regions that one run takes; rows of a block at most.
+  int64_t work = 0, chunk = 1;
 
  private:
   /// Row dimensions [first, last] of the ops, which all operands walk as one of `extent` steps.
@@ -20,14 +47,7 @@ class RowsEmitter {
     size_t first = 0, last = 0;
     int64_t extent = 1;
   };
-  /// The current block: indices of the groups before `split`, and the range of group `split`.
-  struct RowBlock {
-    ValueList outer;
-    mlir::Value from, size;
-  };
 
-  mlir::LogicalResult collect();
-  void assignResults();
   mlir::LogicalResult resolveViews();
   mlir::LogicalResult emitByOp();
   mlir::LogicalResult emitOnAllThreads(const LoopNest& nest);
@@ -39,7 +59,6 @@ class RowsEmitter {
   int64_t planTiles();
   LoopNest mergeRows(const LoopNest& nest);
   LoopNest toBlock(const LoopNest& nest, const RowBlock& block);
-  mlir::LogicalResult emitBlock(mlir::Value block, int64_t chunks);
 
   /// The loops of a step: one for a linalg.generic, one per part for ops that put tensors together.
   mlir::FailureOr<std::vector<LoopNest>> nestsOf(mlir::Operation* op);
@@ -48,6 +67,8 @@ class RowsEmitter {
 
   KernelFunction& f;
   KernelBuilder& b;
+  mlir::Block& body;
+  llvm::SmallVector<TensorValue> targets;
   /// Ops that make storage, and ops that make views of it, in order.
   llvm::SmallVector<mlir::Operation*> steps, views;
   /// Returned values that live elsewhere, and the number of the result.
@@ -58,7 +79,6 @@ class RowsEmitter {
   llvm::DenseMap<mlir::Operation*, PackedOperand> packed;
   llvm::SmallVector<RowGroup> rows;
   size_t rowRank = 0, split = 0;
-  int64_t chunk = 1;
   llvm::SmallVector<std::unique_ptr<mlir::Block>> ownBlocks;
 };
 

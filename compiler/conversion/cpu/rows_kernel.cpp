@@ -23,7 +23,7 @@ bool makesStorage(Operation* op) {
 
 /// Visits the ops of the kernel in order: scalars are emitted at once, tensors get storage.
 LogicalResult RowsEmitter::collect() {
-  for (Operation& op : f.kernel.getBody().front().without_terminator()) {
+  for (Operation& op : body.without_terminator()) {
     if (makesStorage(&op)) {
       steps.push_back(&op);
     } else if (isa<tensor::ExtractSliceOp, tensor::ExpandShapeOp, tensor::CollapseShapeOp,
@@ -48,14 +48,15 @@ LogicalResult RowsEmitter::collect() {
 
 /// Returned values are computed in place where possible.
 void RowsEmitter::assignResults() {
-  auto terminator = f.kernel.getBody().front().getTerminator();
+  auto terminator = body.getTerminator();
   DenseSet<Value> assigned;
   for (auto [i, value] : llvm::enumerate(terminator->getOperands())) {
     Operation* op = value.getDefiningOp();
     if (op && makesStorage(op) && assigned.insert(value).second) {
       TensorValue& tensor = f.tensors[value];
-      tensor.memref = f.results[i].memref;
-      tensor.strides = f.results[i].strides;
+      Value root = tensor.root;
+      tensor = targets[i];
+      tensor.root = root;
     } else {
       copies.emplace_back(value, i);
     }
@@ -63,6 +64,17 @@ void RowsEmitter::assignResults() {
   for (Operation* op : steps)
     for (Value result : op->getResults())
       if (!assigned.contains(result)) tiles.insert(result);
+}
+
+void RowsEmitter::moveTargets(ArrayRef<TensorValue> moved) {
+  targets.assign(moved.begin(), moved.end());
+  for (auto [i, value] : llvm::enumerate(body.getTerminator()->getOperands())) {
+    if (!value.getDefiningOp() || !makesStorage(value.getDefiningOp())) continue;
+    if (llvm::is_contained(copies, std::pair<Value, unsigned>(value, i))) continue;
+    Value root = f.tensors[value].root;
+    f.tensors[value] = targets[i];
+    f.tensors[value].root = root;
+  }
 }
 
 LogicalResult RowsEmitter::resolveViews() {
@@ -199,7 +211,7 @@ LogicalResult RowsEmitter::emitByOp() {
       if (failed(emitOnAllThreads(nest))) return failure();
   }
   for (auto [value, i] : copies)
-    if (failed(emitOnAllThreads(copyNest(f.tensors[value], f.results[i])))) return failure();
+    if (failed(emitOnAllThreads(copyNest(f.tensors[value], targets[i])))) return failure();
   return success();
 }
 
@@ -212,11 +224,13 @@ LogicalResult RowsEmitter::emitOnAllThreads(const LoopNest& nest) {
 LogicalResult RowsEmitter::emit() {
   if (failed(collect())) return failure();
   assignResults();
-  if (auto rank = f.kernel->getAttrOfType<IntegerAttr>("weir.row_rank")) rowRank = rank.getInt();
   if (rowRank == 0 || steps.size() + copies.size() <= 1) return emitByOp();
   return emitByRows();
 }
 
-LogicalResult emitRowsKernel(KernelFunction& f) { return RowsEmitter(f).emit(); }
+LogicalResult emitRowsKernel(KernelFunction& f) {
+  auto rank = f.kernel->getAttrOfType<IntegerAttr>("weir.row_rank");
+  return RowsEmitter(f, f.kernel.getBody().front(), f.results, rank ? rank.getInt() : 0).emit();
+}
 
 }  // namespace weir

@@ -145,14 +145,6 @@ std::pair<Value, Value> compensatedStep(KernelBuilder& b, Value a, Value high, V
   return {newHigh, newLow};
 }
 
-/// Where result `value` of the kernel's op goes; null if the kernel does not return it.
-const TensorValue* resultOf(KernelFunction& f, Value value) {
-  for (auto [i, returned] :
-       llvm::enumerate(f.kernel.getBody().front().getTerminator()->getOperands()))
-    if (returned == value) return &f.results[i];
-  return nullptr;
-}
-
 }  // namespace
 
 LogicalResult emitScan(KernelFunction& f, Operation* operation) {
