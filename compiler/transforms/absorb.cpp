@@ -8,6 +8,7 @@
 #include "mlir/Dialect/Func/IR/FuncOps.h"
 #include "mlir/Dialect/Linalg/IR/Linalg.h"
 #include "mlir/IR/IRMapping.h"
+#include "mlir/IR/Matchers.h"
 #include "mlir/IR/PatternMatch.h"
 #include "mlir/Transforms/RegionUtils.h"
 
@@ -240,11 +241,21 @@ bool Absorber::absorbConsumer(unsigned number) {
 struct Absorb : impl::AbsorbBase<Absorb> {
   using AbsorbBase::AbsorbBase;
 
+  /// A state that begins with zeros needs no tensor of them.
+  static void dropZeroInitial(ScanOp scan) {
+    auto fill = scan.getInitial() ? scan.getInitial().getDefiningOp<linalg::FillOp>() : nullptr;
+    if (fill && matchPattern(fill.getInputs()[0], m_AnyZeroFloat())) {
+      scan.getInitialMutable().clear();
+      if (fill->use_empty()) fill->erase();
+    }
+  }
+
   void runOnOperation() override {
     SmallVector<ScanOp> scans;
     getOperation().walk([&](ScanOp scan) { scans.push_back(scan); });
     for (ScanOp scan : scans) {
       scan.materializeRegions();
+      dropZeroInitial(scan);
       Absorber absorber(scan, maxInputs);
       while (absorber.absorbAny()) {
       }

@@ -239,6 +239,13 @@ int64_t weightBytesOf(linalg::GenericOp op, ArrayRef<int> rows) {
   return bytes;
 }
 
+bool isElementwiseGroup(const Group& group) {
+  return llvm::all_of(group.ops, [](Operation* op) {
+    auto generic = dyn_cast<linalg::GenericOp>(op);
+    return generic && isElementwise(generic);
+  });
+}
+
 bool Grouping::isWorthIt(Group* a, Group* b, int64_t rowRank, const RowLoops& rows) {
   SmallVector<Operation*> ops(a->ops.begin(), a->ops.end());
   ops.append(b->ops.begin(), b->ops.end());
@@ -305,9 +312,14 @@ bool Grouping::reachesThroughOthers(Group* from, Group* to) {
 
 bool Grouping::tryMerge(Group* a, Group* b, Value shared) {
   if (a == b || a->isHost || b->isHost || a->rowRank == 0 || b->rowRank == 0) return false;
+  // A view comes along with the op that computes what it shows, or it stays with the host: there it
+  // costs nothing.
+  if (isView(a->ops[0])) return false;
   RowLoops rows;
   int64_t rank = commonRows(a, b, shared, rows);
   if (rank == 0 || !isWorthIt(a, b, rank, rows)) return false;
+  // Nor is it worth more rows than those of the innermost dimension of elementwise work.
+  if (isView(b->ops[0]) && rank < a->rowRank - (isElementwiseGroup(*a) ? 1 : 0)) return false;
   if (reachesThroughOthers(a, b) || reachesThroughOthers(b, a)) return false;
 
   for (Operation* op : b->ops) groupOf[op] = a;

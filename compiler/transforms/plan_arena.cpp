@@ -1,8 +1,10 @@
 #include "compiler/transforms/plan_arena.h"
 
 #include <algorithm>
+#include <functional>
 #include <map>
 #include <numeric>
+#include <optional>
 
 namespace weir {
 
@@ -21,19 +23,11 @@ static int64_t mostAlive(const std::vector<ArenaRequest>& requests) {
   return most;
 }
 
-ArenaPlan planArena(const std::vector<ArenaRequest>& requests) {
+/// Places the requests in the given order.
+static ArenaPlan placeInOrder(const std::vector<ArenaRequest>& requests,
+                              const std::vector<size_t>& order) {
   ArenaPlan plan;
   plan.offsets.assign(requests.size(), 0);
-  plan.lowerBound = mostAlive(requests);
-
-  std::vector<size_t> order(requests.size());
-  std::iota(order.begin(), order.end(), size_t{0});
-  std::sort(order.begin(), order.end(), [&](size_t a, size_t b) {
-    if (requests[a].bytes != requests[b].bytes) return requests[a].bytes > requests[b].bytes;
-    if (requests[a].first != requests[b].first) return requests[a].first < requests[b].first;
-    return a < b;
-  });
-
   // Placed requests by offset.
   std::vector<size_t> placed;
   for (size_t i : order) {
@@ -57,6 +51,35 @@ ArenaPlan planArena(const std::vector<ArenaRequest>& requests) {
     placed.insert(after, i);
   }
   return plan;
+}
+
+ArenaPlan planArena(const std::vector<ArenaRequest>& requests) {
+  // No one order is best for all graphs: the largest first, the longest-lived first, by both, as
+  // they come.
+  auto length = [&](size_t i) { return requests[i].last - requests[i].first + 1; };
+  using Key = std::function<int64_t(size_t)>;
+  const Key keys[] = {
+      [&](size_t i) { return -requests[i].bytes; },
+      [&](size_t i) { return -length(i); },
+      [&](size_t i) { return -requests[i].bytes * length(i); },
+      [&](size_t i) { return requests[i].first; },
+      [&](size_t i) { return -requests[i].last; },
+  };
+  std::optional<ArenaPlan> best;
+  int64_t lowerBound = mostAlive(requests);
+  for (const Key& key : keys) {
+    std::vector<size_t> order(requests.size());
+    std::iota(order.begin(), order.end(), size_t{0});
+    std::stable_sort(order.begin(), order.end(), [&](size_t a, size_t b) {
+      int64_t x = key(a), y = key(b);
+      return x != y ? x < y : requests[a].bytes > requests[b].bytes;
+    });
+    ArenaPlan plan = placeInOrder(requests, order);
+    if (!best || plan.bytes < best->bytes) best = std::move(plan);
+    if (best->bytes == lowerBound) break;
+  }
+  best->lowerBound = lowerBound;
+  return *std::move(best);
 }
 
 }  // namespace weir

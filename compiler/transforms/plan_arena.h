@@ -28,7 +28,8 @@ struct ArenaPlan {
 
 inline constexpr int64_t kArenaAlignment = 64;
 
-/// Places the largest requests first, each into the tightest gap among what lives at the same time.
+/// Places each request into the tightest gap among what lives at the same time, in several orders,
+/// and keeps the best.
 ArenaPlan planArena(const std::vector<ArenaRequest>& requests);
 
 }  // namespace weir

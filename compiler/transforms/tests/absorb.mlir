@@ -77,3 +77,14 @@ func.func @maps(%decay: tensor<4xf32>, %u: tensor<8x2x4xf32>, %v: tensor<2x8x4xf
   } -> tensor<8x2x4xf32>
   return %y : tensor<8x2x4xf32>
 }
+
+// A state of zeros is no operand.
+// CHECK-LABEL: @zeros
+// CHECK-NOT: linalg.fill
+// CHECK: weir.scan(%{{.*}}, %{{.*}}) prologue
+func.func @zeros(%a: tensor<2x8x4xf32>, %b: tensor<2x8x4xf32>) -> tensor<2x8x4xf32> {
+  %zero = arith.constant dense<0.0> : tensor<2x4xf32>
+  %h, %last = weir.scan(%a, %b) from %zero
+      : (tensor<2x8x4xf32>, tensor<2x8x4xf32>, tensor<2x4xf32>) -> (tensor<2x8x4xf32>, tensor<2x4xf32>)
+  return %h : tensor<2x8x4xf32>
+}

@@ -170,3 +170,28 @@ func.func @total(%x: tensor<32x64xf32>) -> tensor<32x64xf32> {
   } -> tensor<32x64xf32>
   return %1 : tensor<32x64xf32>
 }
+
+// -----
+
+// A shifted view of what comes from elsewhere doesn't cost the kernel its rows.
+// CHECK-LABEL: func.func @shifted
+// CHECK: tensor.extract_slice
+// CHECK: weir.launch
+// CHECK-NOT: weir.launch
+// CHECK: return
+// CHECK: weir.row_rank = 2 : i64
+func.func @shifted(%x: tensor<4x33x64xf32>, %w: tensor<64x64xf32>) -> tensor<4x32x64xf32> {
+  %s = tensor.extract_slice %x[0, 1, 0] [4, 32, 64] [1, 1, 1] : tensor<4x33x64xf32> to tensor<4x32x64xf32>
+  %e = math.exp %s : tensor<4x32x64xf32>
+  %zero = arith.constant dense<0.0> : tensor<4x32x64xf32>
+  %y = linalg.generic {indexing_maps = [affine_map<(b, t, n, k) -> (b, t, k)>, affine_map<(b, t, n, k) -> (n, k)>,
+                                        affine_map<(b, t, n, k) -> (b, t, n)>],
+                       iterator_types = ["parallel", "parallel", "parallel", "reduction"]}
+      ins(%e, %w : tensor<4x32x64xf32>, tensor<64x64xf32>) outs(%zero : tensor<4x32x64xf32>) {
+  ^bb0(%a: f32, %b: f32, %acc: f32):
+    %m = arith.mulf %a, %b : f32
+    %q = arith.addf %acc, %m : f32
+    linalg.yield %q : f32
+  } -> tensor<4x32x64xf32>
+  return %y : tensor<4x32x64xf32>
+}
