@@ -86,7 +86,7 @@ LogicalResult checkLinear(func::FuncOp function) {
     int degree = degreeOf(cost);
     if (degree <= 1) continue;
     bool isWork = cost.flops.degreeInLength() > 1;
-    InFlightDiagnostic error = op.emitError();
+    InFlightDiagnostic error = op.emitOpError();
     error << (isWork ? "takes " : "moves ") << (isWork ? cost.flops : cost.bytes).str()
           << (isWork ? " operations" : " bytes")
           << " (B: batch, T: length), which isn't linear in the length";
