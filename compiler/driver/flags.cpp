@@ -28,6 +28,7 @@ ABSL_FLAG(std::string, data, "", "the task's data file; short for --set task.dat
 ABSL_FLAG(std::string, out, "", "where the result goes");
 ABSL_FLAG(bool, resume, false, "go on from the checkpoint in --out; without one, begin");
 ABSL_FLAG(bool, quiet, false, "no progress");
+ABSL_FLAG(bool, profile, false, "time each kernel, and list them at the end");
 ABSL_FLAG(std::string, isa, "",
           "instruction set: avx2, avx512 or amx; `weir compile --emit=program` also takes a list, "
           "as avx2,avx512; empty for the best that this machine has");

@@ -21,6 +21,7 @@ ABSL_DECLARE_FLAG(std::string, data);
 ABSL_DECLARE_FLAG(std::string, out);
 ABSL_DECLARE_FLAG(bool, resume);
 ABSL_DECLARE_FLAG(bool, quiet);
+ABSL_DECLARE_FLAG(bool, profile);
 ABSL_DECLARE_FLAG(std::string, isa);
 ABSL_DECLARE_FLAG(std::string, checkpoint);
 ABSL_DECLARE_FLAG(std::string, params);

@@ -1,6 +1,8 @@
 // weir train: the compiled step, run on a task's batches.
 
+#include <algorithm>
 #include <cstdio>
+#include <map>
 
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_format.h"
@@ -64,6 +66,39 @@ void report(const runtime::TrainingResult& result, const runtime::TrainingOption
   if (!options.directory.empty()) std::printf("%s\n", options.directory.c_str());
 }
 
+/// The time of each kernel of an entry point.
+class Profile {
+ public:
+  void watch(runtime::Session& session) {
+    session.SetObserver([this](const runtime::LaunchTime& time) {
+      Times& times = kernels_[{std::string(time.entry_point), std::string(time.kernel)}];
+      times.seconds += time.seconds;
+      ++times.launches;
+      total_ += time.seconds;
+    });
+  }
+
+  void print() const {
+    std::vector<std::pair<Key, Times>> sorted(kernels_.begin(), kernels_.end());
+    std::stable_sort(sorted.begin(), sorted.end(), [](const auto& a, const auto& b) {
+      return a.second.seconds > b.second.seconds;
+    });
+    std::printf("%8s %7s %9s  kernel\n", "seconds", "share", "launches");
+    for (const auto& [key, times] : sorted)
+      std::printf("%8.3f %5.1f %% %9lld  %s of %s\n", times.seconds, 100 * times.seconds / total_,
+                  static_cast<long long>(times.launches), key.second.c_str(), key.first.c_str());
+  }
+
+ private:
+  using Key = std::pair<std::string, std::string>;  // entry point, kernel
+  struct Times {
+    double seconds = 0;
+    int64_t launches = 0;
+  };
+  std::map<Key, Times> kernels_;
+  double total_ = 0;
+};
+
 absl::Status run(const Arguments& arguments) {
   absl::StatusOr<std::unique_ptr<Workspace>> workspace = Workspace::create();
   if (!workspace.ok()) return workspace.status();
@@ -81,10 +116,13 @@ absl::Status run(const Arguments& arguments) {
   if (!program.ok()) return program.status();
   if (options->progress) std::fprintf(options->progress, "%s\n", times.str().c_str());
 
+  Profile profile;
+  if (absl::GetFlag(FLAGS_profile)) profile.watch(*program->session);
   absl::StatusOr<runtime::TrainingResult> result =
       runtime::Train(*program->session, **task, *options);
   if (!result.ok()) return result.status();
   report(*result, *options);
+  if (absl::GetFlag(FLAGS_profile)) profile.print();
   if (!result->interrupted) return absl::OkStatus();
   return absl::CancelledError(
       options->directory.empty() ? "interrupted" : "interrupted; --resume goes on from here");
@@ -103,7 +141,7 @@ Command trainCommand() {
           "optimizer.lr=5e-4\n"
           "weir train models/selective_copy_mingru.mlir --out=runs/copy --resume",
           {"out", "resume", "set", "steps", "seed", "data", "threads", "isa", "plugin",
-           "experiment", "model", "quiet"},
+           "experiment", "model", "quiet", "profile"},
           1,
           1,
           run};
