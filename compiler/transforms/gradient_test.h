@@ -26,7 +26,7 @@
 
 namespace weir {
 
-using namespace mlir;  // NOLINT: tests only
+using namespace mlir;  // NOLINT: tests only (style: allow)
 
 class GradientTest : public ::testing::Test {
  protected:
