@@ -14,6 +14,7 @@
 #include "compiler/transforms/dispatch_pass.h"
 #include "compiler/transforms/fuse_elementwise_pass.h"
 #include "compiler/transforms/merge_kernels_pass.h"
+#include "compiler/transforms/simplify_views_pass.h"
 
 namespace weir {
 
@@ -33,6 +34,7 @@ void addFormKernels(OpPassManager& passes, const FormKernelsOptions& options) {
   function.addPass(createDecompose());
   function.addPass(createCanonicalizerPass());
   function.addPass(createCSEPass());
+  function.addPass(createSimplifyViews());
   function.addPass(createFuseElementwise());
   function.addPass(createAbsorb());
   function.addPass(createCanonicalizerPass());

@@ -12,6 +12,7 @@
 #include "compiler/transforms/dispatch_groups.h"
 #include "compiler/transforms/dispatch_outline.h"
 #include "compiler/transforms/dispatch_pass.h"
+#include "compiler/transforms/op_kinds.h"
 
 namespace weir {
 
@@ -51,6 +52,15 @@ struct Dispatch : impl::DispatchBase<Dispatch> {
  private:
   /// Fills that become kernels of their own are ops like any other.
   static void generalizeFills(Block& block, RewriterBase& rewriter) {
+    for (auto fill : llvm::to_vector(block.getOps<linalg::FillOp>())) {
+      // Each view of a fill has one of its own, so that what is put into it can be written in
+      // place.
+      for (OpOperand& use : llvm::make_early_inc_range(fill->getUses())) {
+        if (!isView(use.getOwner())) continue;
+        rewriter.setInsertionPoint(use.getOwner());
+        use.set(rewriter.clone(*fill)->getResult(0));
+      }
+    }
     for (auto fill : llvm::to_vector(block.getOps<linalg::FillOp>())) {
       if (isClonedIntoKernels(fill)) continue;
       rewriter.setInsertionPoint(fill);

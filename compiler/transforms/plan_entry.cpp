@@ -47,6 +47,7 @@ class EntryPlanner {
         shared(shared) {}
 
   FailureOr<PlannedEntry> run() {
+    sinkToUsers();
     if (failed(placeArguments()) || failed(placeResults())) return failure();
     placeParts();
     if (failed(placeViews())) return failure();
@@ -54,6 +55,7 @@ class EntryPlanner {
   }
 
  private:
+  void sinkToUsers();
   LogicalResult placeArguments();
   LogicalResult placeResults();
   void placeParts();
@@ -100,6 +102,25 @@ class EntryPlanner {
   /// The buffer of each variable that this entry point mentions.
   llvm::StringMap<int64_t> variableBuffers;
 };
+
+/// What waits for nothing (casts of weights, fills) runs where it is needed, so that its result
+/// lives no longer than that.
+void EntryPlanner::sinkToUsers() {
+  for (Operation& op : llvm::make_early_inc_range(llvm::reverse(block))) {
+    bool waitsForNothing =
+        isa<LaunchOp>(op) && llvm::all_of(op.getOperands(), [](Value operand) {
+          return isa<BlockArgument>(operand) || operand.getDefiningOp<arith::ConstantOp>();
+        });
+    if (!waitsForNothing &&
+        !isa<tensor::ExtractSliceOp, tensor::ExpandShapeOp, tensor::CollapseShapeOp>(op))
+      continue;
+    Operation* first = nullptr;
+    for (Operation* user : op.getUsers()) {
+      if (!first || user->isBeforeInBlock(first)) first = user;
+    }
+    if (first) op.moveBefore(first);
+  }
+}
 
 LogicalResult EntryPlanner::placeArguments() {
   plan.name = entry.getSymName().str();
