@@ -127,6 +127,46 @@ Value masked(LinalgBuilder& l, Value sequence, Value mask) {
                        [](ElementwiseBuilder e, ValueRange v) { return e.mul(v[0], v[1]); });
 }
 
+/// The number of the output that is the same value as state `s`; the number of outputs if none is.
+unsigned outputOfState(RecurrenceOp op, unsigned s) {
+  OperandRange yields = op.getStep().front().getTerminator()->getOperands();
+  unsigned index = 0;
+  while (index < op.getNumOutputs() && yields[index] != yields[op.getNumOutputs() + s]) ++index;
+  return index;
+}
+
+/// The same recurrence with the states that no output gives as further outputs, before the last
+/// states. It takes the place of `op` (which is left without uses, for its caller may still hold
+/// it) and belongs to the forward direction.
+RecurrenceOp withStateOutputs(RecurrenceOp op, ArrayRef<unsigned> missing) {
+  OpBuilder builder(op);
+  unsigned numOutputs = op.getNumOutputs();
+  int64_t time = shapeOf(op.getInputs()[0])[1];
+  SmallVector<Type> types(op.getOutputs().getTypes());
+  for (unsigned s : missing) {
+    SmallVector<int64_t> shape(shapeOf(op.getInitial()[s]));
+    shape.insert(shape.begin() + 1, time);
+    types.push_back(
+        RankedTensorType::get(shape, getElementTypeOrSelf(op.getInitial()[s].getType())));
+  }
+  llvm::append_range(types, op.getFinals().getTypes());
+  auto wide =
+      RecurrenceOp::create(builder, op.getLoc(), types, op.getInputs(), op.getInitial(),
+                           op.getCaptured(), op.getSegments(), op.getReverseAttr());
+  wide->setDiscardableAttrs(op->getDiscardableAttrDictionary());
+  IRMapping mapping;
+  op.getStep().cloneInto(&wide.getStep(), mapping);
+  Operation* terminator = wide.getStep().front().getTerminator();
+  SmallVector<Value> yields(terminator->getOperands());
+  SmallVector<Value> states =
+      llvm::map_to_vector(missing, [&](unsigned s) { return yields[numOutputs + s]; });
+  yields.insert(yields.begin() + numOutputs, states.begin(), states.end());
+  terminator->setOperands(yields);
+  for (auto [from, to] : llvm::zip(op.getOutputs(), wide.getOutputs())) from.replaceAllUsesWith(to);
+  for (auto [from, to] : llvm::zip(op.getFinals(), wide.getFinals())) from.replaceAllUsesWith(to);
+  return wide;
+}
+
 }  // namespace
 
 LogicalResult RecurrenceOp::buildVjp(OpBuilder& b, ValueRange cotangents,
@@ -139,18 +179,18 @@ LogicalResult RecurrenceOp::buildVjp(OpBuilder& b, ValueRange cotangents,
 
   // The gradient needs the states after each step, which therefore have to be among the outputs.
   SmallVector<Value> states;
-  OperandRange yields = getStep().front().getTerminator()->getOperands();
   SmallVector<unsigned> missing;
   for (unsigned s = 0; s < numStates; ++s) {
-    Value state = yields[numOutputs + s];
-    unsigned index = 0;
-    while (index < numOutputs && yields[index] != state) ++index;
-    states.push_back(index < numOutputs ? Value(getResults()[index]) : Value());
+    unsigned index = outputOfState(*this, s);
+    states.push_back(getResults()[index]);
     if (index == numOutputs) missing.push_back(s);
   }
-  if (!missing.empty())
-    return emitOpError() << "must also yield its states as outputs to be differentiated: state #"
-                         << missing[0] << " is not among the outputs";
+  if (!missing.empty()) {
+    RecurrenceOp wide = withStateOutputs(*this, missing);
+    SmallVector<Value> all(cotangents);
+    all.insert(all.begin() + numOutputs, missing.size(), Value());
+    return wide.buildVjp(b, all, operandCotangents);
+  }
 
   SmallVector<Value> before;
   Value mask;

@@ -100,6 +100,9 @@ struct Report {
 ///   earlier run left is read).
 Report CheckModel(const Model& model);
 
+/// Segments that end at other places in each row, one of them a single token long.
+std::vector<int32_t> SomeSegments(int64_t batch, int64_t time);
+
 /// max|a - b| / max|b|; `floor` is the least that counts as max|b|.
 double Difference(const runtime::HostTensor& a, const runtime::HostTensor& b, double floor = 1e-30);
 

@@ -16,15 +16,6 @@ std::vector<int64_t> lengths(int64_t chunk) {
   return {1, chunk - 1, chunk, chunk + 1, 3 * chunk + 17, 257};
 }
 
-/// Segments that end in the middle of rows, and one of a single token.
-std::vector<int32_t> someSegments(int64_t batch, int64_t time) {
-  std::vector<int32_t> segments;
-  for (int64_t row = 0; row < batch; ++row)
-    for (int64_t t = 0; t < time; ++t)
-      segments.push_back((t > time / 3) + (t > time / 3 + 1) + (t >= time - 2 - row));
-  return segments;
-}
-
 struct Variant {
   bool reverse = false, initial = false, broadcast = false, segments = false;
 };
@@ -43,7 +34,7 @@ Model scanModel(int64_t time, const Variant& variant) {
   model.shapes["k"] = variant.broadcast ? std::vector<int64_t>{8} : std::vector<int64_t>{kBatch, time, 8};
   model.shapes["b"] = {kBatch, time, 8};
   if (variant.initial) model.shapes["h0"] = {kBatch, 8};
-  if (variant.segments) model.segments = someSegments(kBatch, time);
+  if (variant.segments) model.segments = SomeSegments(kBatch, time);
   return model;
 }
 
@@ -101,32 +92,6 @@ weir.model @m(%x: tensor<?x?x6xf32>, %k: tensor<?x?x5xf32>, %q: tensor<?x?x5xf32
   CheckModel(model);
 }
 
-TEST(Recurrence, OfProducts) {
-  for (int64_t time : {1, 2, 15, 16, 17, 65}) {
-    for (bool segments : {false, true}) {
-      Model model;
-      model.text = R"mlir(
-!seq = tensor<?x?x?xf32>
-weir.model @m(%x: tensor<?x?x6xf32>, %h0: tensor<?x6xf32>) -> (tensor<?x?x6xf32>, tensor<?x6xf32>) {
-  %w = weir.param "w" [6, 6] init(linear) : tensor<6x6xf32>
-  %bias = weir.param "b" [6] init(zeros) : tensor<6xf32>
-  %y, %last = weir.recurrence (%xt = %x : tensor<?x?x6xf32>) from (%h = %h0 : tensor<?x6xf32>)
-      using (%u = %w : tensor<6x6xf32>, %bb = %bias : tensor<6xf32>) {
-    %p = weir.linear %h params(%u, %bb : tensor<6x6xf32>, tensor<6xf32>) bias : tensor<?x6xf32>
-    %s = arith.addf %p, %xt : tensor<?x6xf32>
-    %n = math.tanh %s : tensor<?x6xf32>
-    %o = arith.mulf %n, %xt : tensor<?x6xf32>
-    weir.yield %o, %n : tensor<?x6xf32>, tensor<?x6xf32>
-  } -> tensor<?x?x6xf32>, tensor<?x6xf32>
-  weir.return %y, %last : tensor<?x?x6xf32>, tensor<?x6xf32>
-})mlir";
-      model.shapes = {{"x", {2, time, 6}}, {"h0", {2, 6}}};
-      if (segments) model.segments = someSegments(2, time);
-      CheckModel(model);
-    }
-  }
-}
-
 TEST(CausalConv, WithAndWithoutState) {
   for (int64_t time : {1, 2, 3, 4, 5, 29, 257}) {
     for (bool initial : {false, true}) {
@@ -143,7 +108,7 @@ TEST(CausalConv, WithAndWithoutState) {
                      " : !seq -> !seq, !seq\n  weir.return %y, %last : !seq, !seq\n}\n";
         model.shapes["x0"] = {2, time, 6};
         if (initial) model.shapes["s0"] = {2, 3, 6};
-        if (segments) model.segments = someSegments(2, time);
+        if (segments) model.segments = SomeSegments(2, time);
         CheckModel(model);
       }
     }
@@ -156,7 +121,7 @@ Model positions(const std::string& op, int64_t time, bool segments) {
                "  %x = tensor.cast %x0 : tensor<?x?x8xf32> to !seq\n  %y = " +
                op + " : !seq\n  weir.return %y : !seq\n}\n";
   model.shapes["x0"] = {2, time, 8};
-  if (segments) model.segments = someSegments(2, time);
+  if (segments) model.segments = SomeSegments(2, time);
   return model;
 }
 
