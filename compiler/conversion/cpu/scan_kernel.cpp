@@ -127,22 +127,29 @@ class ScanSteps {
   KernelBuilder& b;
 };
 
-/// (high, low) <- a * (high + low) + x, with high the rounded sum. The error of every product and
-/// sum goes to `low` (Knuth's two-sum), so that long sums drift by no more than rounding. fma with
-/// 0 keeps LLVM from contracting the product.
-std::pair<Value, Value> compensatedStep(KernelBuilder& b, Value a, Value high, Value low, Value x) {
+/// A number as the sum of two: the rounded one and what rounding lost, so that long sums drift by no
+/// more than rounding.
+struct TwoFloats {
+  Value high, low;
+};
+
+/// a * x. fma with 0 keeps LLVM from contracting the product.
+TwoFloats scaled(KernelBuilder& b, Value a, TwoFloats x) {
+  Value zero = b.floatConstant(a.getType(), -0.0);
+  Value product = math::FmaOp::create(b, a, x.high, zero);
+  Value error = math::FmaOp::create(b, a, x.high, arith::NegFOp::create(b, product));
+  return {product, math::FmaOp::create(b, a, x.low, error)};
+}
+
+/// x + y, with high the rounded sum (Knuth's two-sum).
+TwoFloats increased(KernelBuilder& b, TwoFloats x, Value y) {
   auto add = [&](Value p, Value q) -> Value { return arith::AddFOp::create(b, p, q); };
   auto sub = [&](Value p, Value q) -> Value { return arith::SubFOp::create(b, p, q); };
-  Value zero = b.floatConstant(a.getType(), -0.0);
-  Value product = math::FmaOp::create(b, a, high, zero);
-  Value productError = math::FmaOp::create(b, a, high, arith::NegFOp::create(b, product));
-  Value sum = add(product, x);
-  Value part = sub(sum, product);
-  Value sumError = add(sub(product, sub(sum, part)), sub(x, part));
-  Value error = math::FmaOp::create(b, a, low, add(productError, sumError));
-  Value newHigh = add(sum, error);
-  Value newLow = sub(error, sub(newHigh, sum));
-  return {newHigh, newLow};
+  Value sum = add(x.high, y);
+  Value part = sub(sum, x.high);
+  Value error = add(x.low, add(sub(x.high, sub(sum, part)), sub(y, part)));
+  Value high = add(sum, error);
+  return {high, sub(error, sub(high, sum))};
 }
 
 }  // namespace
@@ -211,9 +218,9 @@ LogicalResult emitScan(KernelFunction& f, Operation* operation) {
             ValueList inputs = steps.loadInputs(at);
             FailureOr<ValueList> ab = steps.run(op.getPrologue(), inputs);
             if (failed(ab)) return failure();
-            auto [newHigh, newLow] =
-                compensatedStep(b, steps.resetAt(start, (*ab)[0]), nest.loadState(high, at),
-                                nest.loadState(low, at), (*ab)[1]);
+            TwoFloats before{nest.loadState(high, at), nest.loadState(low, at)};
+            auto [newHigh, newLow] = increased(
+                b, scaled(b, steps.resetAt(start, (*ab)[0]), before), (*ab)[1]);
             nest.storeState(newHigh, high, at);
             nest.storeState(newLow, low, at);
             ValueList args{newHigh};
@@ -305,14 +312,16 @@ LogicalResult emitScanVjp(KernelFunction& f, Operation* operation) {
   for (auto [gradient, dims] : llvm::zip(gradients, gradientDims))
     if (failed(nest.addSink(gradient, dims))) return failure();
   int64_t chunk = std::min(s.chunk, s.length());
-  int64_t lambdaOffset = nest.reserveStates(1), statesOffset = nest.reserveStates(chunk + 1);
+  int64_t lambdaOffset = nest.reserveStates(1), lambdaLowOffset = nest.reserveStates(1),
+          statesOffset = nest.reserveStates(chunk + 1);
   KernelBuilder& b = f.b;
   ScanSteps steps(s, nest);
   Value zero = b.floatConstant(VectorType::get({nest.lanes}, nest.state), 0.0);
 
   return nest.forBlocks([&](const ScanPoint& block) -> LogicalResult {
     Value thread = f.threadOffset();
-    Value lambda = nest.stateBuffer(thread, lambdaOffset);
+    Value lambda = nest.stateBuffer(thread, lambdaOffset),
+          lambdaLow = nest.stateBuffer(thread, lambdaLowOffset);
     Value states = nest.stateBuffer(thread, statesOffset, chunk + 1);
     LogicalResult result = success();
     auto points = [&](const ScanPoint& at, bool down,
@@ -321,6 +330,7 @@ LogicalResult emitScanVjp(KernelFunction& f, Operation* operation) {
     };
     points(block, false, [&](const ScanPoint& at) -> FailureOr<ValueList> {
       nest.storeState(finalCotangent ? nest.load(*finalCotangent, at) : zero, lambda, at);
+      nest.storeState(zero, lambdaLow, at);
       return ValueList();
     });
     b.loop(0, s.chunks(), 1, [&](Value n) {
@@ -362,9 +372,12 @@ LogicalResult emitScanVjp(KernelFunction& f, Operation* operation) {
           FailureOr<ValueList> ab = steps.run(op.getPrologue(), inputs);
           if (failed(direct) || failed(ab)) return failure();
           Value a = steps.resetAt(start, (*ab)[0]);
-          Value lam = arith::AddFOp::create(b, (*direct)[0], nest.loadState(lambda, at));
+          TwoFloats carried{nest.loadState(lambda, at), nest.loadState(lambdaLow, at)};
+          TwoFloats sum = increased(b, carried, (*direct)[0]), next = scaled(b, a, sum);
+          Value lam = sum.high;
           Value da = steps.resetAt(start, arith::MulFOp::create(b, lam, before));
-          nest.storeState(arith::MulFOp::create(b, a, lam), lambda, at);
+          nest.storeState(next.high, lambda, at);
+          nest.storeState(next.low, lambdaLow, at);
           args = inputs;
           args.push_back(da);
           args.push_back(lam);
