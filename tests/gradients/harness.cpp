@@ -14,6 +14,7 @@
 #include "mlir/Parser/Parser.h"
 #include "mlir/Pass/PassManager.h"
 
+#include "compiler/dialect/dispatch_ops.h"
 #include "compiler/entry_points/programs.h"
 #include "compiler/pipelines/pipelines.h"
 #include "compiler/tools/register_all.h"
@@ -73,6 +74,12 @@ double maximum(const HostTensor& tensor) {
   for (int64_t i = 0, n = tensor.spec().NumElements(); i < n; ++i)
     result = std::max(result, std::abs(tensor.Number(i)));
   return result;
+}
+
+int64_t bytesOf(mlir::Type type) {
+  auto tensor = mlir::dyn_cast<mlir::RankedTensorType>(type);
+  if (!tensor) return 0;
+  return tensor.getNumElements() * ((tensor.getElementTypeBitWidth() + 7) / 8);
 }
 
 /// Whether two runs gave the same bits; says where they don't.
@@ -226,6 +233,14 @@ void Compiled::compile(const Model& model, Type type, bool gradients) {
   mlir::PassManager passes(&context);
   addFormKernels(passes);
   ASSERT_TRUE(mlir::succeeded(passes.run(**built))) << model.text;
+  for (auto function : (*built)->getOps<mlir::func::FuncOp>()) {
+    Work& work = workOfFunctions[function.getSymName().str()];
+    function.walk([&](LaunchOp launch) {
+      ++work.launches;
+      for (mlir::Type type : launch->getOperandTypes()) work.bytes += bytesOf(type);
+      for (mlir::Type type : launch->getResultTypes()) work.bytes += bytesOf(type);
+    });
+  }
   auto program = buildProgram(**built, ProgramOptions{{testLevel()}, {}});
   ASSERT_TRUE(mlir::succeeded(program)) << model.text;
   compiled = std::move(*program);

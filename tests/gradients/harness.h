@@ -46,6 +46,12 @@ enum class Type { F32, F64 };
 /// The level of instructions that tests compile for: AVX-512 if there is one.
 IsaLevel testLevel();
 
+/// The launches of kernels in a function, and the bytes of all that they read and write.
+struct Work {
+  int64_t launches = 0;
+  int64_t bytes = 0;
+};
+
 /// A program with the entry points `run` and, if asked for, `gradients`. Failures are test failures;
 /// `ok` is false then.
 class Compiled {
@@ -54,6 +60,8 @@ class Compiled {
 
   bool ok() const { return isOk; }
   const runtime::Program& program() const { return compiled; }
+  /// The work of each function that entry points call (and their own).
+  const std::map<std::string, Work>& work() const { return workOfFunctions; }
   /// Random values for everything that `gradients` reads, each exact in f32.
   Tensors draw(const Model& model) const;
 
@@ -62,6 +70,7 @@ class Compiled {
 
   bool isOk = false;
   runtime::Program compiled;
+  std::map<std::string, Work> workOfFunctions;
 };
 
 /// A session of a compiled program.

@@ -8,6 +8,7 @@
 #include "compiler/conversion/cpu/rows_emitter.h"
 #include "compiler/dialect/recurrence_ops.h"
 #include "mlir/Dialect/Arith/IR/Arith.h"
+#include "mlir/Interfaces/SideEffectInterfaces.h"
 
 namespace weir {
 
@@ -50,6 +51,7 @@ class RecurrenceEmitter {
   LogicalResult copyRows(const TensorValue* from, bool fromBlock, const TensorValue& to,
                          bool toBlock);
   LogicalResult resetStates(Value t, Value before);
+  void dropUnusedOutputs();
 
   KernelFunction& f;
   KernelBuilder& b;
@@ -116,6 +118,15 @@ LogicalResult RecurrenceEmitter::resetStates(Value t, Value before) {
   return result;
 }
 
+/// The step yields no outputs that the kernel does not return, and computes nothing for them.
+void RecurrenceEmitter::dropUnusedOutputs() {
+  Operation* yield = step.getTerminator();
+  for (unsigned i = op.getNumOutputs(); i-- > 0;)
+    if (!resultOf(f, op.getOutputs()[i])) yield->eraseOperand(i);
+  for (Operation& inner : llvm::make_early_inc_range(llvm::reverse(step)))
+    if (isOpTriviallyDead(&inner)) inner.erase();
+}
+
 LogicalResult RecurrenceEmitter::emit() {
   auto batchType = cast<RankedTensorType>(op.getInputs()[0].getType());
   int64_t length = batchType.getDimSize(1);
@@ -136,10 +147,11 @@ LogicalResult RecurrenceEmitter::emit() {
     TensorValue captured = f.tensors[value];
     f.tensors[argument] = captured;
   }
+  dropUnusedOutputs();
   SmallVector<int64_t> outputStrides;
   for (Value output : op.getOutputs()) {
     const TensorValue* result = resultOf(f, output);
-    if (!result) return op.emitOpError("has an output that its kernel does not return");
+    if (!result) continue;
     outputStrides.push_back(result->strides[1]);
     targets.push_back(withoutTime(*result));
   }
