@@ -45,10 +45,12 @@ struct Cost {
   Polynomial flops, bytes, stateBytes;
 };
 
-/// The number of elements of a type, where dimension 0 is the batch and dimension 1 the time if they are dynamic.
+/// The number of elements of a type, where dimension 0 is the batch and dimension 1 the time if
+/// they are dynamic.
 Polynomial elementCount(mlir::Type type);
 
-/// The bytes of a type at 4 bytes for a floating-point element (the compute type) and its own width else.
+/// The bytes of a type at 4 bytes for a floating-point element (the compute type) and its own width
+/// else.
 Polynomial byteCount(mlir::Type type);
 
 }  // namespace weir

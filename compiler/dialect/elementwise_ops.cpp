@@ -1,4 +1,5 @@
-// The activations: what each means in `arith` and `math`, and its derivative in a form that holds at both ends.
+// The activations: what each means in `arith` and `math`, and its derivative in a form that holds
+// at both ends.
 
 #include "compiler/dialect/elementwise_ops.h"
 
@@ -93,8 +94,8 @@ LogicalResult GeluOp::buildVjp(OpBuilder& b, ValueRange cotangents,
     Value half = e.constantLike(0.5, x);
     Value erf = e.erf(e.mul(x, e.constantLike(std::sqrt(0.5), x)));
     Value phi = e.mul(half, e.add(e.constantLike(1, x), erf));
-    Value density = e.mul(e.constantLike(1 / std::sqrt(2 * M_PI), x),
-                          e.exp(e.neg(e.mul(half, e.mul(x, x)))));
+    Value density =
+        e.mul(e.constantLike(1 / std::sqrt(2 * M_PI), x), e.exp(e.neg(e.mul(half, e.mul(x, x)))));
     return e.add(phi, e.mul(x, density));
   });
 }
@@ -105,9 +106,10 @@ Decomposed GeluTanhOp::decomposeOperation(OpBuilder& b) {
   ElementwiseBuilder e(b, getLoc());
   Value x = getOperand();
   Value cube = e.mul(x, e.mul(x, x));
-  Value inner = e.mul(e.constantLike(kSqrt2OverPi, x),
-                      e.add(x, e.mul(e.constantLike(kGeluCubic, x), cube)));
-  return single(e.mul(e.mul(x, e.constantLike(0.5, x)), e.add(e.constantLike(1, x), e.tanh(inner))));
+  Value inner =
+      e.mul(e.constantLike(kSqrt2OverPi, x), e.add(x, e.mul(e.constantLike(kGeluCubic, x), cube)));
+  return single(
+      e.mul(e.mul(x, e.constantLike(0.5, x)), e.add(e.constantLike(1, x), e.tanh(inner))));
 }
 
 LogicalResult GeluTanhOp::buildVjp(OpBuilder& b, ValueRange cotangents,
@@ -136,8 +138,8 @@ LogicalResult ReluOp::buildVjp(OpBuilder& b, ValueRange cotangents,
                                SmallVectorImpl<Value>& operandCotangents) {
   ElementwiseBuilder e(b, getLoc());
   Value dy = cotangents[0];
-  operandCotangents.push_back(
-      dy ? e.selectPositive(getOperand(), dy, e.constantLike(0, dy)) : Value());
+  operandCotangents.push_back(dy ? e.selectPositive(getOperand(), dy, e.constantLike(0, dy))
+                                 : Value());
   return success();
 }
 
@@ -183,8 +185,7 @@ Decomposed LogSigmoidOp::decomposeOperation(OpBuilder& b) {
 LogicalResult LogSigmoidOp::buildVjp(OpBuilder& b, ValueRange cotangents,
                                      SmallVectorImpl<Value>& operandCotangents) {
   ElementwiseBuilder e(b, getLoc());
-  return unaryVjp(cotangents, operandCotangents, e,
-                  [&] { return e.sigmoid(e.neg(getOperand())); });
+  return unaryVjp(cotangents, operandCotangents, e, [&] { return e.sigmoid(e.neg(getOperand())); });
 }
 
 // positive
@@ -192,8 +193,7 @@ LogicalResult LogSigmoidOp::buildVjp(OpBuilder& b, ValueRange cotangents,
 Decomposed PositiveOp::decomposeOperation(OpBuilder& b) {
   ElementwiseBuilder e(b, getLoc());
   Value x = getOperand();
-  return single(
-      e.selectNonNegative(x, e.add(x, e.constantLike(0.5, x)), e.sigmoid(x)));
+  return single(e.selectNonNegative(x, e.add(x, e.constantLike(0.5, x)), e.sigmoid(x)));
 }
 
 LogicalResult PositiveOp::buildVjp(OpBuilder& b, ValueRange cotangents,
@@ -237,7 +237,8 @@ Decomposed RandomUniformOp::decomposeOperation(OpBuilder& b) {
   auto high = [&](Value x) -> Value { return arith::ShRUIOp::create(b, loc, x, shift); };
   auto exclusiveOr = [&](Value x, Value y) -> Value { return arith::XOrIOp::create(b, loc, x, y); };
 
-  // Words of 32 bits are kept in the low half of 64-bit integers, so that a product holds both of its halves.
+  // Words of 32 bits are kept in the low half of 64-bit integers, so that a product holds both of
+  // its halves.
   Value counter[4] = {low(getIndex()), high(getIndex()), low(getStep()), high(getStep())};
   Value key0 = low(exclusiveOr(getSeed(), high(getSeed()))), key1 = low(getStream());
   Value multiplier0 = e.integer(0xD2511F53, i64), multiplier1 = e.integer(0xCD9E8D57, i64);

@@ -150,9 +150,8 @@ RecurrenceOp withStateOutputs(RecurrenceOp op, ArrayRef<unsigned> missing) {
         RankedTensorType::get(shape, getElementTypeOrSelf(op.getInitial()[s].getType())));
   }
   llvm::append_range(types, op.getFinals().getTypes());
-  auto wide =
-      RecurrenceOp::create(builder, op.getLoc(), types, op.getInputs(), op.getInitial(),
-                           op.getCaptured(), op.getSegments(), op.getReverseAttr());
+  auto wide = RecurrenceOp::create(builder, op.getLoc(), types, op.getInputs(), op.getInitial(),
+                                   op.getCaptured(), op.getSegments(), op.getReverseAttr());
   wide->setDiscardableAttrs(op->getDiscardableAttrDictionary());
   IRMapping mapping;
   op.getStep().cloneInto(&wide.getStep(), mapping);

@@ -15,11 +15,12 @@
 
 namespace weir {
 
-/// custom<OptionalRegion>("\"keyword\"", $region): `keyword { ... }`, or nothing for an empty region.
+/// custom<OptionalRegion>("\"keyword\"", $region): `keyword { ... }`, or nothing for an empty
+/// region.
 mlir::ParseResult parseOptionalRegion(mlir::OpAsmParser& parser, llvm::StringRef keyword,
                                       mlir::Region& region);
-void printOptionalRegion(mlir::OpAsmPrinter& printer, mlir::Operation* op,
-                         llvm::StringRef keyword, mlir::Region& region);
+void printOptionalRegion(mlir::OpAsmPrinter& printer, mlir::Operation* op, llvm::StringRef keyword,
+                         mlir::Region& region);
 
 }  // namespace weir
 

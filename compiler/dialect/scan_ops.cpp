@@ -1,4 +1,5 @@
-// weir.scan and weir.scan_vjp: their iteration space, types and verifiers. The gradient is in scan_vjp.cpp.
+// weir.scan and weir.scan_vjp: their iteration space, types and verifiers. The gradient is in
+// scan_vjp.cpp.
 
 #include "compiler/dialect/scan_ops.h"
 
@@ -27,7 +28,8 @@ namespace {
 constexpr llvm::StringLiteral kTime = "time";
 constexpr llvm::StringLiteral kParallel = "parallel";
 
-/// The map of an operand of the simple form: identity, or the trailing dimensions of one of a lower rank.
+/// The map of an operand of the simple form: identity, or the trailing dimensions of one of a lower
+/// rank.
 AffineMap trailingMap(MLIRContext* context, unsigned rank, unsigned operandRank) {
   return AffineMap::getMultiDimIdentityMap(rank, context).getMinorSubMap(operandRank);
 }
@@ -77,7 +79,8 @@ SmallVector<int64_t> without(ArrayRef<int64_t> sizes, unsigned position) {
 }
 
 SmallVector<AffineMap> mapsOf(ArrayAttr maps) {
-  return llvm::map_to_vector(maps, [](Attribute map) { return cast<AffineMapAttr>(map).getValue(); });
+  return llvm::map_to_vector(maps,
+                             [](Attribute map) { return cast<AffineMapAttr>(map).getValue(); });
 }
 
 /// Checks what the scan and its gradient have in common; `numMapped` inputs and outputs have maps.
@@ -90,7 +93,8 @@ LogicalResult verifyIteration(Operation* op, ArrayAttr maps, ArrayAttr iterators
   for (Attribute iterator : iterators) {
     StringRef kind = cast<StringAttr>(iterator).getValue();
     if (kind != kTime && kind != kParallel)
-      return op->emitOpError() << "has iterator type '" << kind << "'; it must be 'time' or 'parallel'";
+      return op->emitOpError() << "has iterator type '" << kind
+                               << "'; it must be 'time' or 'parallel'";
     timeDims += kind == kTime;
   }
   if (timeDims != 1)
@@ -117,14 +121,15 @@ LogicalResult verifyIteration(Operation* op, ArrayAttr maps, ArrayAttr iterators
   }
   unsigned timeDim = *timeDimOf(iterators);
   SmallVector<int64_t> stateShape = without(sizes, timeDim);
-  if (initial &&
-      failed(verifyCompatibleShape(cast<RankedTensorType>(initial.getType()).getShape(), stateShape)))
+  if (initial && failed(verifyCompatibleShape(cast<RankedTensorType>(initial.getType()).getShape(),
+                                              stateShape)))
     return op->emitOpError() << "initial state of type " << initial.getType()
                              << " does not have the shape of the state, all dimensions but time";
   if (segments) {
     auto type = cast<RankedTensorType>(segments.getType());
     if (type.getRank() != 2 || !type.getElementType().isInteger(32))
-      return op->emitOpError() << "segment ids must be tensor<batch x time x i32>, but are " << type;
+      return op->emitOpError() << "segment ids must be tensor<batch x time x i32>, but are "
+                               << type;
   }
   return success();
 }
@@ -133,8 +138,8 @@ LogicalResult verifyRegionTypes(Operation* op, Region& region, StringRef name, T
                                 TypeRange yields) {
   Block& block = region.front();
   if (block.getArgumentTypes() != arguments)
-    return op->emitOpError() << "region '" << name << "' must take (" << arguments << "), but takes ("
-                             << block.getArgumentTypes() << ")";
+    return op->emitOpError() << "region '" << name << "' must take (" << arguments
+                             << "), but takes (" << block.getArgumentTypes() << ")";
   auto yield = dyn_cast<YieldOp>(block.getTerminator());
   if (!yield) return op->emitOpError() << "region '" << name << "' must end with weir.yield";
   if (yield.getValues().getTypes() != yields)
@@ -187,9 +192,7 @@ unsigned ScanOp::getNumOutputs() {
 
 Value ScanOp::getChunkStates() { return getChunk() ? getResults().back() : Value(); }
 
-unsigned ScanOp::getTimeDim() {
-  return getIteratorTypes() ? *timeDimOf(*getIteratorTypes()) : 1;
-}
+unsigned ScanOp::getTimeDim() { return getIteratorTypes() ? *timeDimOf(*getIteratorTypes()) : 1; }
 
 SmallVector<AffineMap> ScanOp::getMaps() { return mapsOf(*getIndexingMaps()); }
 
@@ -198,7 +201,8 @@ SmallVector<int64_t> ScanOp::getIterationSizes() {
 }
 
 AffineMap ScanOp::getStateMap() {
-  unsigned rank = getIteratorTypes() ? getIteratorTypes()->size() : simpleRank(getInputs().getTypes());
+  unsigned rank =
+      getIteratorTypes() ? getIteratorTypes()->size() : simpleRank(getInputs().getTypes());
   return stateMap(getContext(), rank, getTimeDim());
 }
 
@@ -214,8 +218,8 @@ LogicalResult ScanOp::inferReturnTypes(MLIRContext* context, std::optional<Locat
   bool simple = adaptor.getPrologue().empty();
   unsigned rank = simple ? simpleRank(inputs) : adaptor.getIteratorTypes()->size();
   if (simple && (inputs.size() != 2 || rank < 2))
-    return emitOptionalError(location,
-                             "weir.scan without regions takes a and b, of batch, time and features");
+    return emitOptionalError(
+        location, "weir.scan without regions takes a and b, of batch, time and features");
   SmallVector<AffineMap> maps;
   unsigned timeDim = 1;
   if (simple) {
@@ -232,15 +236,17 @@ LogicalResult ScanOp::inferReturnTypes(MLIRContext* context, std::optional<Locat
     SmallVector<int64_t> shape;
     for (AffineExpr result : map.getResults())
       shape.push_back(sizes[cast<AffineDimExpr>(result).getPosition()]);
-    Type output = simple ? getElementTypeOrSelf(inputs[1])
-                         : adaptor.getEpilogue().front().getTerminator()->getOperand(index).getType();
+    Type output = simple
+                      ? getElementTypeOrSelf(inputs[1])
+                      : adaptor.getEpilogue().front().getTerminator()->getOperand(index).getType();
     inferred.push_back(RankedTensorType::get(shape, output));
   }
   SmallVector<int64_t> state = without(sizes, timeDim);
   inferred.push_back(RankedTensorType::get(state, element));
   if (adaptor.getChunk()) {
     int64_t length = sizes[timeDim];
-    int64_t chunks = ShapedType::isDynamic(length) ? length : llvm::divideCeil(length, *adaptor.getChunk());
+    int64_t chunks =
+        ShapedType::isDynamic(length) ? length : llvm::divideCeil(length, *adaptor.getChunk());
     SmallVector<int64_t> shape{chunks};
     shape.append(state);
     inferred.push_back(RankedTensorType::get(shape, element));
@@ -253,7 +259,8 @@ bool ScanOp::isCompatibleReturnTypes(TypeRange inferred, TypeRange actual) {
 }
 
 LogicalResult ScanOp::verify() {
-  if (getChunk() && static_cast<int64_t>(*getChunk()) <= 0) return emitOpError() << "chunk must be positive";
+  if (getChunk() && static_cast<int64_t>(*getChunk()) <= 0)
+    return emitOpError() << "chunk must be positive";
   if (isSimple()) {
     if (!getEpilogue().empty())
       return emitOpError() << "has an epilogue but no prologue; the general form has both";
@@ -262,7 +269,8 @@ LogicalResult ScanOp::verify() {
     return success();
   }
   if (getEpilogue().empty() || !getIndexingMaps() || !getIteratorTypes())
-    return emitOpError() << "in its general form needs indexing_maps, iterator_types and both regions";
+    return emitOpError()
+           << "in its general form needs indexing_maps, iterator_types and both regions";
   if (failed(verifyIteration(*this, *getIndexingMaps(), *getIteratorTypes(), getInputs().getTypes(),
                              getInputs().size() + getNumOutputs(), getInitial(), getSegments())))
     return failure();
@@ -348,7 +356,8 @@ LogicalResult ScanVjpOp::verify() {
     return failure();
   unsigned results = differentiated.size() + (getInitial() ? 1 : 0);
   if (getResults().size() != results)
-    return emitOpError() << "has " << getResults().size() << " results where its inputs need " << results;
+    return emitOpError() << "has " << getResults().size() << " results where its inputs need "
+                         << results;
   return success();
 }
 

@@ -1,4 +1,5 @@
-// The interfaces of the ops of the sequence level (sequence_interfaces.td) and the types they speak in.
+// The interfaces of the ops of the sequence level (sequence_interfaces.td) and the types they speak
+// in.
 
 #ifndef WEIR_COMPILER_DIALECT_SEQUENCE_INTERFACES_H_
 #define WEIR_COMPILER_DIALECT_SEQUENCE_INTERFACES_H_

@@ -131,7 +131,8 @@ LogicalResult addGradients(ModuleOp module) {
     }
   }
   if (next != backward.getNumResults())
-    return backward.emitError() << "gives gradients in another order than the arguments they are of";
+    return backward.emitError()
+           << "gives gradients in another order than the arguments they are of";
   entry.finish();
   return success();
 }

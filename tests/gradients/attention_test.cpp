@@ -20,15 +20,16 @@ struct Options {
 Model attention(int64_t time, const Options& options) {
   std::string seq = "tensor<?x?x8xf32>", wide = "tensor<?x?x12xf32>";
   Model model;
-  model.text = "weir.model @m(%q: " + seq + ", %k: " + seq + ", %v: " + wide +
-               (options.gate ? ", %u: " + wide : "") + ") -> " + wide + " {\n" +
-               (options.bias ? "  %b = weir.param \"rel\" [539] init(normal(0.02)) : tensor<539xf32>\n"
-                             : "") +
-               "  %y = weir.attention %q, %k, %v heads [" + std::to_string(options.heads) + "]" +
-               (options.bias ? " bias(%b)" : "") + (options.gate ? " gate(%u)" : "") + " kernel(\"" +
-               options.kernel + "\") window(" + options.window + ") : (" + seq + ", " + seq + ", " +
-               wide + (options.bias ? ", tensor<539xf32>" : "") + (options.gate ? ", " + wide : "") +
-               ") -> " + wide + "\n  weir.return %y : " + wide + "\n}\n";
+  model.text =
+      "weir.model @m(%q: " + seq + ", %k: " + seq + ", %v: " + wide +
+      (options.gate ? ", %u: " + wide : "") + ") -> " + wide + " {\n" +
+      (options.bias ? "  %b = weir.param \"rel\" [539] init(normal(0.02)) : tensor<539xf32>\n"
+                    : "") +
+      "  %y = weir.attention %q, %k, %v heads [" + std::to_string(options.heads) + "]" +
+      (options.bias ? " bias(%b)" : "") + (options.gate ? " gate(%u)" : "") + " kernel(\"" +
+      options.kernel + "\") window(" + options.window + ") : (" + seq + ", " + seq + ", " + wide +
+      (options.bias ? ", tensor<539xf32>" : "") + (options.gate ? ", " + wide : "") + ") -> " +
+      wide + "\n  weir.return %y : " + wide + "\n}\n";
   model.shapes = {{"q", {2, time, 8}}, {"k", {2, time, 8}}, {"v", {2, time, 12}}};
   if (options.gate) model.shapes["u"] = {2, time, 12};
   if (options.segments) model.segments = SomeSegments(2, time);
@@ -38,8 +39,12 @@ Model attention(int64_t time, const Options& options) {
 class Attention : public testing::TestWithParam<int64_t> {};
 
 TEST_P(Attention, Softmax) { CheckModel(attention(GetParam(), {})); }
-TEST_P(Attention, SoftmaxFullHeads) { CheckModel(attention(GetParam(), {4, "softmax", "\"full\""})); }
-TEST_P(Attention, SoftmaxLocal) { CheckModel(attention(GetParam(), {2, "softmax", "\"local\", 5"})); }
+TEST_P(Attention, SoftmaxFullHeads) {
+  CheckModel(attention(GetParam(), {4, "softmax", "\"full\""}));
+}
+TEST_P(Attention, SoftmaxLocal) {
+  CheckModel(attention(GetParam(), {2, "softmax", "\"local\", 5"}));
+}
 TEST_P(Attention, SoftmaxSegments) {
   CheckModel(attention(GetParam(), {2, "softmax", "\"causal\"", false, false, true}));
 }
@@ -65,16 +70,16 @@ struct Chunked {
 Model chunked(int64_t time, const Chunked& options) {
   std::string seq = "tensor<?x?x6xf32>", wide = "tensor<?x?x10xf32>";
   Model model;
-  model.text = "weir.model @m(%q: " + seq + ", %k: " + seq + ", %ql: " + seq + ", %kl: " + seq +
-               ", %v: " + wide + (options.gate ? ", %u: " + wide : "") + ") -> " + wide + " {\n" +
-               (options.bias ? "  %b = weir.param \"rel\" [15] init(normal(0.02)) : tensor<15xf32>\n"
-                             : "") +
-               "  %y = weir.chunked_attention quad(%q, %k) lin(%ql, %kl) value(%v)" +
-               (options.gate ? " gate(%u)" : "") + (options.bias ? " bias(%b)" : "") + " chunk [8]" +
-               (options.causal ? " causal" : "") + " kernel(\"relu_squared\") : (" + seq + ", " + seq +
-               ", " + seq + ", " + seq + ", " + wide + (options.gate ? ", " + wide : "") +
-               (options.bias ? ", tensor<15xf32>" : "") + ") -> " + wide + "\n  weir.return %y : " +
-               wide + "\n}\n";
+  model.text =
+      "weir.model @m(%q: " + seq + ", %k: " + seq + ", %ql: " + seq + ", %kl: " + seq +
+      ", %v: " + wide + (options.gate ? ", %u: " + wide : "") + ") -> " + wide + " {\n" +
+      (options.bias ? "  %b = weir.param \"rel\" [15] init(normal(0.02)) : tensor<15xf32>\n" : "") +
+      "  %y = weir.chunked_attention quad(%q, %k) lin(%ql, %kl) value(%v)" +
+      (options.gate ? " gate(%u)" : "") + (options.bias ? " bias(%b)" : "") + " chunk [8]" +
+      (options.causal ? " causal" : "") + " kernel(\"relu_squared\") : (" + seq + ", " + seq +
+      ", " + seq + ", " + seq + ", " + wide + (options.gate ? ", " + wide : "") +
+      (options.bias ? ", tensor<15xf32>" : "") + ") -> " + wide + "\n  weir.return %y : " + wide +
+      "\n}\n";
   for (const char* name : {"q", "k", "ql", "kl"}) model.shapes[name] = {2, time, 6};
   model.shapes["v"] = {2, time, 10};
   if (options.gate) model.shapes["u"] = {2, time, 10};

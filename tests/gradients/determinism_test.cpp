@@ -60,7 +60,8 @@ weir.model @m(%a: !seq, %b: !seq, %h0: tensor<?x8xf32>) -> (!seq, tensor<?x8xf32
   %h, %last = weir.scan(%a, %b) from %h0 : (!seq, !seq, tensor<?x8xf32>) -> (!seq, tensor<?x8xf32>)
   weir.return %h, %last : !seq, tensor<?x8xf32>
 })mlir";
-  model.shapes = {{"a", {1, kTime, kFeatures}}, {"b", {1, kTime, kFeatures}}, {"h0", {1, kFeatures}}};
+  model.shapes = {
+      {"a", {1, kTime, kFeatures}}, {"b", {1, kTime, kFeatures}}, {"h0", {1, kFeatures}}};
   if (!isRandom) {
     model.values = {{"a", {1}}, {"b", {0.1}}, {"h0", {0.3}}, {"cotangent", {0.1}}};
   } else {

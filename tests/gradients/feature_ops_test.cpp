@@ -12,10 +12,13 @@ namespace {
 /// A model of one input x, batch x time x 8, and the op's result %y.
 Model unary(const std::string& body, int64_t time = 13, const std::string& result = "!seq") {
   Model model;
-  model.text = "!seq = tensor<?x?x?xf32>\n"
-               "weir.model @m(%x0: tensor<?x?x8xf32>) -> " + result + " {\n"
-               "  %x = tensor.cast %x0 : tensor<?x?x8xf32> to !seq\n  " + body +
-               "\n  weir.return %y : " + result + "\n}\n";
+  model.text =
+      "!seq = tensor<?x?x?xf32>\n"
+      "weir.model @m(%x0: tensor<?x?x8xf32>) -> " +
+      result +
+      " {\n"
+      "  %x = tensor.cast %x0 : tensor<?x?x8xf32> to !seq\n  " +
+      body + "\n  weir.return %y : " + result + "\n}\n";
   model.shapes["x0"] = {2, time, 8};
   return model;
 }
@@ -79,24 +82,28 @@ TEST(FeatureOps, GatedUnit) {
   for (const char* activation : {"none", "sigmoid", "silu", "gelu", "gelu_tanh", "relu",
                                  "relu_squared", "tanh", "softplus"}) {
     SCOPED_TRACE(activation);
-    CheckModel(unary("%p = weir.linear %x, \"l\" [12] bias : !seq\n"
-                     "  %a, %b = weir.split %p [6, 6] : !seq -> !seq, !seq\n"
-                     "  %y = weir.gated_unit %a, %b activation(\"" +
-                     std::string(activation) + "\") : !seq"));
+    CheckModel(
+        unary("%p = weir.linear %x, \"l\" [12] bias : !seq\n"
+              "  %a, %b = weir.split %p [6, 6] : !seq -> !seq, !seq\n"
+              "  %y = weir.gated_unit %a, %b activation(\"" +
+              std::string(activation) + "\") : !seq"));
   }
 }
 
 TEST(FeatureOps, Split) {
-  CheckModel(unary("%a, %b, %c = weir.split %x [2, 5, 1] : !seq -> !seq, !seq, !seq\n"
-                   "  %d, %e = weir.split %b [1, 4] : !seq -> !seq, !seq\n"
-                   "  %s = weir.sigmoid %c : !seq\n"
-                   "  %y = arith.mulf %s, %d : !seq"));
+  CheckModel(
+      unary("%a, %b, %c = weir.split %x [2, 5, 1] : !seq -> !seq, !seq, !seq\n"
+            "  %d, %e = weir.split %b [1, 4] : !seq -> !seq, !seq\n"
+            "  %s = weir.sigmoid %c : !seq\n"
+            "  %y = arith.mulf %s, %d : !seq"));
 }
 
 TEST(FeatureOps, ScaleOffset) {
-  CheckModel(unary("%q, %k, %v = weir.scale_offset %x, \"qk\" heads(3) init(normal(0.5)) : !seq -> !seq, !seq, !seq\n"
-                   "  %m = arith.mulf %q, %k : !seq\n"
-                   "  %y = arith.addf %m, %v : !seq"));
+  CheckModel(
+      unary("%q, %k, %v = weir.scale_offset %x, \"qk\" heads(3) init(normal(0.5)) : !seq -> !seq, "
+            "!seq, !seq\n"
+            "  %m = arith.mulf %q, %k : !seq\n"
+            "  %y = arith.addf %m, %v : !seq"));
 }
 
 TEST(FeatureOps, ConstantAndBroadcast) {
@@ -117,8 +124,9 @@ weir.model @m(%x0: tensor<?x?x8xf32>) -> !seq {
 }
 
 TEST(FeatureOps, DropoutInEvaluation) {
-  CheckModel(unary("%p = arith.constant 0.0 : f64\n  %s = weir.silu %x : !seq\n"
-                   "  %y = weir.dropout %s rate(%p) : !seq"));
+  CheckModel(
+      unary("%p = arith.constant 0.0 : f64\n  %s = weir.silu %x : !seq\n"
+            "  %y = weir.dropout %s rate(%p) : !seq"));
 }
 
 TEST(FeatureOps, Embedding) {

@@ -87,8 +87,8 @@ void expectSameBits(const Tensors& a, const Tensors& b, const std::string& what)
   for (const auto& [name, tensor] : a) {
     auto other = b.find(name);
     ASSERT_TRUE(other != b.end()) << name;
-    EXPECT_EQ(std::memcmp(tensor.bytes().data(), other->second.bytes().data(), tensor.bytes().size()),
-              0)
+    EXPECT_EQ(
+        std::memcmp(tensor.bytes().data(), other->second.bytes().data(), tensor.bytes().size()), 0)
         << what << " changes " << name << " by " << Difference(tensor, other->second);
   }
 }
@@ -302,14 +302,15 @@ void Runner::runInto(const std::string& entry, const Tensors& values, Tensors& r
     for (const runtime::Variable& variable : session->program().variables) {
       auto found = values.find(variable.spec.name);
       if (found == values.end()) continue;
-      absl::Status status = session->WriteVariable(variable.spec.name,
-                                                   converted(found->second, variable.spec));
+      absl::Status status =
+          session->WriteVariable(variable.spec.name, converted(found->second, variable.spec));
       ASSERT_TRUE(status.ok()) << status;
     }
     const runtime::EntryPoint* point = session->program().FindEntryPoint(entry);
     ASSERT_NE(point, nullptr) << entry;
     std::vector<HostTensor> inputs, outputs;
-    for (const TensorSpec& spec : point->inputs) inputs.push_back(converted(values.at(spec.name), spec));
+    for (const TensorSpec& spec : point->inputs)
+      inputs.push_back(converted(values.at(spec.name), spec));
     absl::Status status = session->Run(entry, inputs, &outputs);
     ASSERT_TRUE(status.ok()) << status;
     for (size_t i = 0; i < outputs.size(); ++i)
@@ -356,7 +357,8 @@ Report CheckModel(const Model& model) {
     largestGradient = std::max(largestGradient, maximum(gradient->second));
     // A derivative that is zero has rounding errors of the differences only.
     double relative = error / std::max(largest, 1e-3 * largestOutput);
-    EXPECT_LE(relative, 1e-6) << "gradient of " << leaf << "; the largest derivative is " << largest;
+    EXPECT_LE(relative, 1e-6) << "gradient of " << leaf << "; the largest derivative is "
+                              << largest;
     if (!(relative <= report.finiteDifference)) {
       report.finiteDifference = relative;
       report.worstLeaf = leaf;
@@ -365,8 +367,8 @@ Report CheckModel(const Model& model) {
 
   Tensors results32 = Runner(single.program(), 1).run("gradients", values);
   for (const auto& [name, tensor] : results32) {
-    double difference = Difference(tensor, results.at(name),
-                                   1e-3 * std::max(largestGradient, largestOutput));
+    double difference =
+        Difference(tensor, results.at(name), 1e-3 * std::max(largestGradient, largestOutput));
     EXPECT_LE(difference, model.tolerance32) << name << " in f32";
     if (!(difference <= report.single)) {
       report.single = difference;
@@ -376,7 +378,8 @@ Report CheckModel(const Model& model) {
   checkThreads(exact, values);
   checkThreads(single, values);
   std::cout << "  gradients of " << report.leaves << " leaves: " << report.finiteDifference << " ("
-            << report.worstLeaf << "), f32: " << report.single << " (" << report.worstTensor << ")\n";
+            << report.worstLeaf << "), f32: " << report.single << " (" << report.worstTensor
+            << ")\n";
   return report;
 }
 

@@ -52,8 +52,8 @@ struct Work {
   int64_t bytes = 0;
 };
 
-/// A program with the entry points `run` and, if asked for, `gradients`. Failures are test failures;
-/// `ok` is false then.
+/// A program with the entry points `run` and, if asked for, `gradients`. Failures are test
+/// failures; `ok` is false then.
 class Compiled {
  public:
   Compiled(const Model& model, Type type, bool gradients = true);

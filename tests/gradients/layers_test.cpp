@@ -21,15 +21,17 @@ void PrintTo(const Layer& layer, std::ostream* out) { *out << layer.apply; }
 
 std::string quoted(const std::string& apply) {
   size_t space = apply.find(' ');
-  return "\"" + apply.substr(0, space) + "\"(%x)" + (space == apply.npos ? "" : apply.substr(space));
+  return "\"" + apply.substr(0, space) + "\"(%x)" +
+         (space == apply.npos ? "" : apply.substr(space));
 }
 
 /// The layer on an input of width 8.
 Model layerModel(const std::string& apply, int64_t batch, int64_t time) {
   Model model;
-  model.text = "!seq = tensor<?x?x?xf32>\nweir.model @m(%x0: tensor<?x?x8xf32>) -> !seq {\n"
-               "  %x = tensor.cast %x0 : tensor<?x?x8xf32> to !seq\n  %y = weir.apply " +
-               quoted(apply) + " : !seq\n  weir.return %y : !seq\n}\n";
+  model.text =
+      "!seq = tensor<?x?x?xf32>\nweir.model @m(%x0: tensor<?x?x8xf32>) -> !seq {\n"
+      "  %x = tensor.cast %x0 : tensor<?x?x8xf32> to !seq\n  %y = weir.apply " +
+      quoted(apply) + " : !seq\n  weir.return %y : !seq\n}\n";
   model.shapes["x0"] = {batch, time, 8};
   return model;
 }
@@ -55,19 +57,21 @@ INSTANTIATE_TEST_SUITE_P(
                     Layer{"minrnn_block {hidden = 12}", {1, 5, 65}},
                     Layer{"minrnn_block {conv = false, mlp = false, norm = \"rms\"}", {13}}));
 
-INSTANTIATE_TEST_SUITE_P(
-    Units, Layers,
-    testing::Values(Layer{"mlp", {1, 13}}, Layer{"mlp {activation = \"relu2\"}", {13}},
-                    Layer{"mlp {activation = \"relu\"}", {13}},
-                    Layer{"mlp {activation = \"silu\"}", {13}}, Layer{"glu", {1, 13}},
-                    Layer{"glu {activation = \"silu\"}", {13}},
-                    Layer{"glu {activation = \"sigmoid\"}", {13}},
-                    Layer{"glu {activation = \"identity\"}", {13}}));
+INSTANTIATE_TEST_SUITE_P(Units, Layers,
+                         testing::Values(Layer{"mlp", {1, 13}},
+                                         Layer{"mlp {activation = \"relu2\"}", {13}},
+                                         Layer{"mlp {activation = \"relu\"}", {13}},
+                                         Layer{"mlp {activation = \"silu\"}", {13}},
+                                         Layer{"glu", {1, 13}},
+                                         Layer{"glu {activation = \"silu\"}", {13}},
+                                         Layer{"glu {activation = \"sigmoid\"}", {13}},
+                                         Layer{"glu {activation = \"identity\"}", {13}}));
 
 INSTANTIATE_TEST_SUITE_P(
     ChunkedAttention, Layers,
     testing::Values(Layer{"flash {head = 6, chunk = 8}", {1, 7, 8, 9, 41}},
-                    Layer{"flash {head = 6, chunk = 8, causal = false, norm = \"scale\"}", {1, 9, 41}},
+                    Layer{"flash {head = 6, chunk = 8, causal = false, norm = \"scale\"}",
+                          {1, 9, 41}},
                     Layer{"gau {head = 6, length = 70}", {1, 13, 65}},
                     Layer{"gau {head = 6, length = 70, causal = false, norm = \"scale\"}", {13}},
                     Layer{"gau {head = 6, bias = \"none\"}", {13}}));

@@ -23,14 +23,15 @@ HostTensor timesOf(const HostTensor& packed, int64_t from, int64_t count) {
 }
 
 /// Holds a model of one input x (1 x time x 8) over packed documents against the same model over
-/// each: outputs and input gradients have to be the same, gradients of parameters their sum. Initial
-/// states belong to the first document, last states to the last.
+/// each: outputs and input gradients have to be the same, gradients of parameters their sum.
+/// Initial states belong to the first document, last states to the last.
 void expectPackedIsSeparate(const std::string& layer, const std::vector<int64_t>& lengths) {
   SCOPED_TRACE(layer);
   Model model;
-  model.text = "!seq = tensor<?x?x?xf32>\nweir.model @m(%x0: tensor<?x?x8xf32>) -> !seq {\n"
-               "  %x = tensor.cast %x0 : tensor<?x?x8xf32> to !seq\n  %y = " +
-               layer + " : !seq\n  weir.return %y : !seq\n}\n";
+  model.text =
+      "!seq = tensor<?x?x?xf32>\nweir.model @m(%x0: tensor<?x?x8xf32>) -> !seq {\n"
+      "  %x = tensor.cast %x0 : tensor<?x?x8xf32> to !seq\n  %y = " +
+      layer + " : !seq\n  weir.return %y : !seq\n}\n";
   int64_t total = 0;
   for (size_t document = 0; document < lengths.size(); ++document) {
     total += lengths[document];
@@ -79,8 +80,7 @@ void expectPackedIsSeparate(const std::string& layer, const std::vector<int64_t>
     }
     from += length;
   }
-  for (const auto& [name, sum] : sums)
-    EXPECT_LE(Difference(sum, results.at(name)), 1e-11) << name;
+  for (const auto& [name, sum] : sums) EXPECT_LE(Difference(sum, results.at(name)), 1e-11) << name;
 }
 
 const std::vector<int64_t> kLengths = {5, 1, 19};

@@ -26,12 +26,14 @@ Model scanModel(int64_t time, const Variant& variant) {
   std::string seq = "tensor<?x?x8xf32>", state = "tensor<?x8xf32>";
   Model model;
   model.text = "weir.model @m(%k: " + decay + ", %b: " + seq +
-               (variant.initial ? ", %h0: " + state : "") + ") -> (" + seq + ", " + state + ") {\n" +
-               "  %a = weir.sigmoid %k : " + decay + "\n" + "  %h, %last = weir.scan(%a, %b)" +
-               (variant.initial ? " from %h0" : "") + (variant.reverse ? " reverse" : "") + " : (" +
-               decay + ", " + seq + (variant.initial ? ", " + state : "") + ") -> (" + seq + ", " +
-               state + ")\n  weir.return %h, %last : " + seq + ", " + state + "\n}\n";
-  model.shapes["k"] = variant.broadcast ? std::vector<int64_t>{8} : std::vector<int64_t>{kBatch, time, 8};
+               (variant.initial ? ", %h0: " + state : "") + ") -> (" + seq + ", " + state +
+               ") {\n" + "  %a = weir.sigmoid %k : " + decay + "\n" +
+               "  %h, %last = weir.scan(%a, %b)" + (variant.initial ? " from %h0" : "") +
+               (variant.reverse ? " reverse" : "") + " : (" + decay + ", " + seq +
+               (variant.initial ? ", " + state : "") + ") -> (" + seq + ", " + state +
+               ")\n  weir.return %h, %last : " + seq + ", " + state + "\n}\n";
+  model.shapes["k"] =
+      variant.broadcast ? std::vector<int64_t>{8} : std::vector<int64_t>{kBatch, time, 8};
   model.shapes["b"] = {kBatch, time, 8};
   if (variant.initial) model.shapes["h0"] = {kBatch, 8};
   if (variant.segments) model.segments = SomeSegments(kBatch, time);
@@ -47,7 +49,9 @@ TEST_P(Scan, DecayPerFeature) { CheckModel(scanModel(GetParam(), {false, true, t
 TEST_P(Scan, ReverseDecayPerFeature) { CheckModel(scanModel(GetParam(), {true, false, true})); }
 TEST_P(Scan, Segments) { CheckModel(scanModel(GetParam(), {false, true, false, true})); }
 TEST_P(Scan, ReverseSegments) { CheckModel(scanModel(GetParam(), {true, true, false, true})); }
-TEST_P(Scan, SegmentsDecayPerFeature) { CheckModel(scanModel(GetParam(), {false, true, true, true})); }
+TEST_P(Scan, SegmentsDecayPerFeature) {
+  CheckModel(scanModel(GetParam(), {false, true, true, true}));
+}
 
 INSTANTIATE_TEST_SUITE_P(Lengths, Scan, testing::ValuesIn(lengths(64)));
 
@@ -117,9 +121,10 @@ TEST(CausalConv, WithAndWithoutState) {
 
 Model positions(const std::string& op, int64_t time, bool segments) {
   Model model;
-  model.text = "!seq = tensor<?x?x?xf32>\nweir.model @m(%x0: tensor<?x?x8xf32>) -> !seq {\n"
-               "  %x = tensor.cast %x0 : tensor<?x?x8xf32> to !seq\n  %y = " +
-               op + " : !seq\n  weir.return %y : !seq\n}\n";
+  model.text =
+      "!seq = tensor<?x?x?xf32>\nweir.model @m(%x0: tensor<?x?x8xf32>) -> !seq {\n"
+      "  %x = tensor.cast %x0 : tensor<?x?x8xf32> to !seq\n  %y = " +
+      op + " : !seq\n  weir.return %y : !seq\n}\n";
   model.shapes["x0"] = {2, time, 8};
   if (segments) model.segments = SomeSegments(2, time);
   return model;

@@ -89,8 +89,8 @@ TEST_P(Unforeseen, HasTheKernelsOfMingru) {
     Work expected = mingru.work().at(function), work = layer.work().at(function);
     std::cout << "  " << function << ": " << work.launches << " launches, "
               << static_cast<double>(work.bytes) / (kBatch * kTime) << " bytes per token; mingru "
-              << expected.launches << ", "
-              << static_cast<double>(expected.bytes) / (kBatch * kTime) << "\n";
+              << expected.launches << ", " << static_cast<double>(expected.bytes) / (kBatch * kTime)
+              << "\n";
     EXPECT_GT(expected.launches, 0);
     EXPECT_EQ(work.launches, expected.launches) << function;
     EXPECT_EQ(work.bytes, expected.bytes) << function;

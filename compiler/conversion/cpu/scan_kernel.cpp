@@ -127,8 +127,8 @@ class ScanSteps {
   KernelBuilder& b;
 };
 
-/// A number as the sum of two: the rounded one and what rounding lost, so that long sums drift by no
-/// more than rounding.
+/// A number as the sum of two: the rounded one and what rounding lost, so that long sums drift by
+/// no more than rounding.
 struct TwoFloats {
   Value high, low;
 };
@@ -219,8 +219,8 @@ LogicalResult emitScan(KernelFunction& f, Operation* operation) {
             FailureOr<ValueList> ab = steps.run(op.getPrologue(), inputs);
             if (failed(ab)) return failure();
             TwoFloats before{nest.loadState(high, at), nest.loadState(low, at)};
-            auto [newHigh, newLow] = increased(
-                b, scaled(b, steps.resetAt(start, (*ab)[0]), before), (*ab)[1]);
+            auto [newHigh, newLow] =
+                increased(b, scaled(b, steps.resetAt(start, (*ab)[0]), before), (*ab)[1]);
             nest.storeState(newHigh, high, at);
             nest.storeState(newLow, low, at);
             ValueList args{newHigh};
