@@ -5,8 +5,11 @@
 //                                   g(u) = u                                             (candidate = "identity")
 //   h_t = (1 - z_t) h_{t-1} + z_t c_t
 //
-// `arithmetic` changes how the coefficients are computed, not the function: "linear" multiplies z_t and c_t; "log" adds
-// their logarithms, and exponentiates once, inside the scan. It needs a positive candidate.
+// `arithmetic` changes how h is computed, not the function: "linear" as above, by one scan; "log" carries its logarithm,
+//
+//   log h_t = log(exp(log(1 - z_t) + log h_{t-1}) + exp(log z_t + log c_t)),
+//
+// in order, and so needs a positive candidate.
 
 !seq = tensor<?x?x?xf32>
 !state = tensor<?x?xf32>
@@ -49,22 +52,25 @@ weir.layer @mingru(%x: !seq) -> !seq attributes {paper = "arXiv:2410.01201, 3.1"
           weir.yield %u : !seq
         }
       %log_b = arith.addf %log_z, %log_c : !seq
-      %y, %l = weir.scan(%log_a, %log_b) from %h0
-        prologue {
-        ^bb0(%la: f32, %lb: f32):
-          %a = math.exp %la : f32
-          %b = math.exp %lb : f32
-          weir.yield %a, %b : f32, f32
-        }
-        epilogue {
-        ^bb0(%ht: f32, %la: f32, %lb: f32):
-          weir.yield %ht : f32
-        }
-        {indexing_maps = [affine_map<(b, t, e) -> (b, t, e)>, affine_map<(b, t, e) -> (b, t, e)>,
-                          affine_map<(b, t, e) -> (b, t, e)>],
-         iterator_types = ["parallel", "time", "parallel"]}
-        : (!seq, !seq, !state) -> (!seq, !state)
-      weir.yield %y, %l : !seq, !state
+      // h_t = exp(l_t) + p_t: l is the logarithm of all that came since the start, and p what is left of h_0, which may be 0.
+      %l0 = weir.constant -1.0e+30 like %h0 : !state
+      %ls, %ps, %l_last, %p_last = weir.recurrence (%la = %log_a : !seq, %lb = %log_b : !seq) from (%l = %l0 : !state, %p = %h0 : !state) {
+        %old = arith.addf %la, %l : !state
+        %max = arith.maximumf %old, %lb : !state
+        %min = arith.minimumf %old, %lb : !state
+        %down = arith.subf %min, %max : !state
+        %ratio = math.exp %down : !state
+        %more = math.log1p %ratio : !state
+        %l_t = arith.addf %max, %more : !state
+        %a = math.exp %la : !state
+        %p_t = arith.mulf %a, %p : !state
+        weir.yield %l_t, %p_t, %l_t, %p_t : !state, !state, !state, !state
+      } -> !seq, !seq, !state, !state
+      %es = math.exp %ls : !seq
+      %y = arith.addf %es, %ps : !seq
+      %e_last = math.exp %l_last : !state
+      %h_last = arith.addf %e_last, %p_last : !state
+      weir.yield %y, %h_last : !seq, !state
     }
   weir.return %h, state("h" = %last : !state) : !seq
 }

@@ -48,16 +48,22 @@ weir.model @m1(%x: tensor<?x?x8xf32>) -> tensor<?x?x?xf32> {
 // CHECK-SAME: ) -> (tensor<?x?x8xf32> {weir.output = "0"}
 // CHECK-SAME: tensor<?x8xf32> {weir.state = "h"}
 // CHECK-NOT: weir.positive
+// CHECK-NOT: weir.scan
 // CHECK: weir.log_sigmoid
 // CHECK-NOT: weir.positive
+// CHECK-NOT: weir.scan
 // CHECK: weir.log_positive
 // CHECK-NOT: weir.positive
-// CHECK: weir.scan
+// CHECK-NOT: weir.scan
+// CHECK: weir.recurrence
 // CHECK-NOT: weir.positive
-// CHECK: prologue
+// CHECK-NOT: weir.scan
+// CHECK: math.log1p
 // CHECK-NOT: weir.positive
+// CHECK-NOT: weir.scan
 // CHECK: math.exp
 // CHECK-NOT: weir.positive
+// CHECK-NOT: weir.scan
 // CHECK: return
 weir.model @m2(%x: tensor<?x?x8xf32>) -> tensor<?x?x?xf32> {
   %y = weir.apply "mingru"(%x) {arithmetic = "log"} : (tensor<?x?x8xf32>) -> tensor<?x?x?xf32>
