@@ -11,6 +11,9 @@ using namespace mlir;
 
 namespace {
 
+/// Bytes of a first cache.
+constexpr int64_t kFirstCache = 48 << 10;
+
 bool usesIndex(Block& body, int64_t dim) {
   bool used = false;
   body.walk([&](linalg::IndexOp op) { used |= static_cast<int64_t>(op.getDim()) == dim; });
@@ -121,7 +124,7 @@ class LoopNestEmitter {
     return nest.dims[dim].size ? nest.dims[dim].size : b.constant(nest.dims[dim].extent);
   }
   void chooseVectorDim();
-  int64_t score(size_t dim);
+  double cost(size_t dim);
   Position advance(const Position& at, size_t dim, Value index);
   /// Loops over `dims` in order, then `body`.
   LogicalResult emitLoops(ArrayRef<size_t> dims, const Position& at,
@@ -152,23 +155,29 @@ class LoopNestEmitter {
   SmallVector<size_t> parallelDims, reductionDims;  // without the vector dimension
 };
 
-int64_t LoopNestEmitter::score(size_t dim) {
+/// Cycles per element, roughly, with vectors along `dim`: gathers and scatters cost about as much
+/// as all their lanes, operands that the dimension does not move are loaded outside of the loop.
+double LoopNestEmitter::cost(size_t dim) {
   const LoopDim& d = nest.dims[dim];
-  int64_t score = 0;
-  auto rate = [&](const Access& access, int64_t weight) {
-    if (access.isScalar()) return;
+  double cost = 0, sums = 1;
+  for (const LoopDim& other : nest.dims)
+    if (other.reduction) sums *= other.extent;
+  auto price = [&](const Access& access, double strided) {
+    if (access.isScalar()) return 0.0;
     int64_t stride = access.strides[dim];
-    score += stride == 1 ? 4 * weight : stride == 0 ? weight : -8 * weight;
+    return stride == 1 ? 1.0 : stride == 0 ? 0.1 : strided;
   };
-  for (const Access& input : nest.inputs) rate(input, 1);
-  if (!d.reduction)
-    for (const LoopOutput& output : nest.outputs) rate(output.access, 2);
-  if (d.extent < lanes) score -= 10 * (lanes - d.extent) / lanes;
-  return 2 * score + (d.reduction ? 0 : 1);
+  for (const Access& input : nest.inputs) cost += price(input, lanes);
+  // Outputs are visited once per sum; a sum across lanes is a tree of shuffles.
+  double vectors = static_cast<double>(divideUp(d.extent, lanes));
+  for (const LoopOutput& output : nest.outputs)
+    cost += d.reduction ? 1.5 * lanes / (sums / d.extent * vectors)
+                        : price(output.access, 1.5 * lanes) / std::min(sums, 64.0);
+  return cost * vectors / d.extent;
 }
 
 void LoopNestEmitter::chooseVectorDim() {
-  int64_t best = std::numeric_limits<int64_t>::min();
+  double best = std::numeric_limits<double>::infinity();
   for (size_t dim = 0; dim < nest.dims.size(); ++dim) {
     if (nest.dims[dim].reduction) {
       bool possible = true;
@@ -176,9 +185,9 @@ void LoopNestEmitter::chooseVectorDim() {
         possible &= findCombiner(*nest.body, nest.inputs.size(), i) != nullptr;
       if (!possible) continue;
     }
-    int64_t s = score(dim);
-    if (s >= best) {
-      best = s;
+    double c = cost(dim);
+    if (c <= best) {
+      best = c;
       vectorDim = dim;
     }
   }
@@ -403,28 +412,38 @@ LogicalResult LoopNestEmitter::emitHorizontal() {
 
 /// Long reductions over rows (bias gradients): memory is read in order, the sums stay in the cache.
 LogicalResult LoopNestEmitter::emitInMemory() {
-  return emitLoops(parallelDims, start(), [&](const Position& row) -> LogicalResult {
-    FailureOr<ValueList> done =
-        emitVectors(1, {}, [&](Value i, ValueRange, Value mask) -> FailureOr<ValueList> {
+  LogicalResult cleared =
+      emitLoops(parallelDims, start(), [&](const Position& row) -> LogicalResult {
+        return emitVectors(1, {}, [&](Value i, ValueRange, Value mask) -> FailureOr<ValueList> {
           Position at = advance(row, vectorDim, i);
           ValueList values;
           for (size_t o = 0; o < nest.outputs.size(); ++o) values.push_back(loadInit(o, at, mask));
           storeOutputs(at, values, mask);
           return ValueList();
         });
-    if (failed(done)) return failure();
-    return emitLoops(reductionDims, row, [&](const Position& inner) -> LogicalResult {
-      return emitVectors(2, {}, [&](Value i, ValueRange, Value mask) -> FailureOr<ValueList> {
-        Position at = advance(inner, vectorDim, i);
-        ValueList values;
-        for (auto [o, output] : llvm::enumerate(nest.outputs))
-          values.push_back(
-              loadVector(b, output.access, at.outputs[o], stride(output.access), lanes, mask));
-        FailureOr<ValueList> results = evaluate(at, values, mask);
-        if (failed(results)) return failure();
-        storeOutputs(at, *results, mask);
-        return ValueList();
       });
+  if (failed(cleared)) return failure();
+  // All sums together fit in the first cache, or else one row of them at a time.
+  int64_t size = 0;
+  for (const LoopOutput& output : nest.outputs) {
+    int64_t bytes = storageBytes(output.access.element) * nest.dims[vectorDim].extent;
+    for (size_t dim : parallelDims) bytes *= nest.dims[dim].extent;
+    size += bytes;
+  }
+  SmallVector<size_t> order(parallelDims);
+  order.insert(size <= kFirstCache / 2 ? order.begin() : order.end(), reductionDims.begin(),
+               reductionDims.end());
+  return emitLoops(order, start(), [&](const Position& inner) -> LogicalResult {
+    return emitVectors(2, {}, [&](Value i, ValueRange, Value mask) -> FailureOr<ValueList> {
+      Position at = advance(inner, vectorDim, i);
+      ValueList values;
+      for (auto [o, output] : llvm::enumerate(nest.outputs))
+        values.push_back(
+            loadVector(b, output.access, at.outputs[o], stride(output.access), lanes, mask));
+      FailureOr<ValueList> results = evaluate(at, values, mask);
+      if (failed(results)) return failure();
+      storeOutputs(at, *results, mask);
+      return ValueList();
     });
   });
 }
@@ -450,7 +469,10 @@ LogicalResult LoopNestEmitter::emit() {
   if (reductionDims.empty()) return emitRegisters(nest.dims[vectorDim].extent >= 4 * lanes ? 2 : 1);
   int64_t vectors = divideUp(nest.dims[vectorDim].extent, lanes), length = 1;
   for (size_t dim : reductionDims) length *= nest.dims[dim].extent;
-  if (length <= 64 || vectors <= 2) return emitRegisters(std::min<int64_t>(vectors, 2));
+  bool unitOutputs =
+      llvm::all_of(nest.outputs, [&](const LoopOutput& o) { return stride(o.access) == 1; });
+  if (length <= 64 || vectors <= 2 || !unitOutputs)
+    return emitRegisters(std::min<int64_t>(vectors, 2));
   return emitInMemory();
 }
 

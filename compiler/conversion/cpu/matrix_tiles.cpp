@@ -32,64 +32,91 @@ struct PairSource {
   Value base;
   int64_t strideX, strideK;
   Value sizeX, sizeK;
+  /// Whether tiles never reach beyond the last x or k.
+  bool wholeX, wholeK;
 };
 
 Value createMask(KernelBuilder& b, Value size) {
   return vector::CreateMaskOp::create(b, VectorType::get({kSide}, b.getI1Type()), ValueRange{size});
 }
 
-Value sizeIf(KernelBuilder& b, Value condition, Value size) {
-  return arith::SelectOp::create(b, condition, size, b.constant(0));
+/// 16 x 16 words with rows and columns exchanged, in four rounds of exchanges of blocks.
+ValueList transposed(KernelBuilder& b, ValueList rows) {
+  for (int64_t block = 1; block < kSide; block *= 2)
+    for (int64_t i = 0; i < kSide; ++i) {
+      if (i & block) continue;
+      SmallVector<int64_t> first, second;
+      for (int64_t c = 0; c < kSide; ++c) {
+        first.push_back(c & block ? kSide + (c ^ block) : c);
+        second.push_back(c & block ? kSide + c : c ^ block);
+      }
+      Value x = rows[i], y = rows[i | block];
+      rows[i] = vector::ShuffleOp::create(b, x, y, first);
+      rows[i | block] = vector::ShuffleOp::create(b, x, y, second);
+    }
+  return rows;
+}
+
+/// Words of pair `p` for the 16 x from x0 on; x is walked by unit stride.
+Value loadAcross(KernelBuilder& b, const PairSource& source, Value x0, Value k0, Value p) {
+  Value k = b.add(k0, b.mul(p, 2)), rest = b.sub(source.sizeX, x0);
+  auto row = [&](Value step) {
+    Value mask;
+    if (!source.wholeK)
+      rest = arith::SelectOp::create(b, b.lessThan(step, source.sizeK), b.sub(source.sizeX, x0),
+                                     b.constant(0));
+    if (!source.wholeK || !source.wholeX) mask = createMask(b, rest);
+    return loadVector(b, source.access, b.offset(b.add(source.base, x0), step, source.strideK), 1,
+                      kSide, mask);
+  };
+  Value even = row(k), odd = row(b.add(k, 1));
+  Value both =
+      vector::InterleaveOp::create(b, VectorType::get({2 * kSide}, b.getI16Type()), even, odd);
+  return vector::BitCastOp::create(b, VectorType::get({kSide}, b.getI32Type()), both);
+}
+
+/// Words of the 16 pairs from k0 on, for one x. Beyond the last x it repeats it: what comes of it
+/// is not stored.
+Value loadAlong(KernelBuilder& b, const PairSource& source, Value x, Value k0) {
+  if (!source.wholeX) x = b.minimum(x, b.sub(source.sizeX, b.constant(1)));
+  Value at = b.offset(b.offset(source.base, x, source.strideX), k0, source.strideK);
+  auto whole = VectorType::get({2 * kSide}, b.getI16Type());
+  Value both;
+  if (source.wholeK) {
+    both = loadVector(b, source.access, at, source.strideK, 2 * kSide, Value());
+  } else {
+    Value rest = b.sub(source.sizeK, k0);
+    Value low = loadVector(b, source.access, at, source.strideK, kSide, createMask(b, rest));
+    Value high = loadVector(b, source.access, b.add(at, kSide * source.strideK), source.strideK,
+                            kSide, createMask(b, b.sub(rest, b.constant(kSide))));
+    SmallVector<int64_t> order;
+    for (int64_t lane = 0; lane < 2 * kSide; ++lane) order.push_back(lane);
+    both = vector::ShuffleOp::create(b, whole, low, high, order);
+  }
+  return vector::BitCastOp::create(b, VectorType::get({kSide}, b.getI32Type()), both);
 }
 
 /// Packs the tile of rows [x0, x0 + 16) and steps [k0, k0 + 32) to words [at, at + 256) of `words`.
 /// In tiles of A the word of pair p and row x is at 16 x + p, in tiles of B at 16 p + x.
 void packTile(KernelBuilder& b, const PairSource& source, Value x0, Value k0, Value words, Value at,
               bool isLeft) {
-  auto pairs = VectorType::get({kSide}, b.getI32Type());
   Access target;
   target.memref = words;
   target.element = b.getI32Type();
-  if (source.strideX == 1) {
-    // Lanes are x: rows k and k + 1 are interleaved.
-    b.loop(0, kSide, 1, [&](Value p) {
-      Value k = b.add(k0, b.mul(p, 2)), rest = b.sub(source.sizeX, x0);
-      auto row = [&](Value step) {
-        Value mask = createMask(b, sizeIf(b, b.lessThan(step, source.sizeK), rest));
-        return loadVector(b, source.access, b.offset(b.add(source.base, x0), step, source.strideK),
-                          1, kSide, mask);
-      };
-      Value both = vector::InterleaveOp::create(b, VectorType::get({2 * kSide}, b.getI16Type()),
-                                                row(k), row(b.add(k, 1)));
-      Value value = vector::BitCastOp::create(b, pairs, both);
-      if (isLeft)
-        storeVector(b, value, target, b.add(at, p), kSide, Value());
-      else
-        storeVector(b, value, target, b.offset(at, p, kSide), 1, Value());
-    });
+  bool across = source.strideX == 1;
+  auto load = [&](Value i) {
+    return across ? loadAcross(b, source, x0, k0, i) : loadAlong(b, source, b.add(x0, i), k0);
+  };
+  if (across != isLeft) {
+    b.loop(0, kSide, 1,
+           [&](Value i) { storeVector(b, load(i), target, b.offset(at, i, kSide), 1, Value()); });
     return;
   }
-  // Lanes are k: one row holds 16 pairs already.
-  b.loop(0, kSide, 1, [&](Value i) {
-    Value x = b.add(x0, i), inside = b.lessThan(x, source.sizeX);
-    Value row = b.offset(source.base, x, source.strideX);
-    auto half = [&](int64_t first) {
-      Value k = b.add(k0, first);
-      Value mask = createMask(b, sizeIf(b, inside, b.sub(source.sizeK, k)));
-      return loadVector(b, source.access, b.offset(row, k, source.strideK), source.strideK, kSide,
-                        mask);
-    };
-    Value low = half(0), high = half(kSide);
-    auto whole = VectorType::get({2 * kSide}, b.getI16Type());
-    SmallVector<int64_t> order;
-    for (int64_t lane = 0; lane < 2 * kSide; ++lane) order.push_back(lane);
-    Value both = vector::ShuffleOp::create(b, whole, low, high, order);
-    Value value = vector::BitCastOp::create(b, pairs, both);
-    if (isLeft)
-      storeVector(b, value, target, b.offset(at, i, kSide), 1, Value());
-    else
-      storeVector(b, value, target, b.add(at, i), kSide, Value());
-  });
+  ValueList rows;
+  for (int64_t i = 0; i < kSide; ++i) rows.push_back(load(b.constant(i)));
+  rows = transposed(b, rows);
+  for (int64_t i = 0; i < kSide; ++i)
+    storeVector(b, rows[i], target, b.add(at, i * kSide), 1, Value());
 }
 
 PairSource sourceOf(KernelBuilder& b, const Product& p, unsigned input, size_t x, Value base) {
@@ -104,6 +131,8 @@ PairSource sourceOf(KernelBuilder& b, const Product& p, unsigned input, size_t x
   };
   source.sizeX = size(x);
   source.sizeK = size(p.k);
+  source.wholeX = !p.nest.dims[x].size && p.extent(x) % (2 * kSide) == 0;
+  source.wholeK = !p.nest.dims[p.k].size && p.extent(p.k) % kSteps == 0;
   return source;
 }
 
@@ -123,14 +152,24 @@ TileBuffer tileBuffer(KernelBuilder& b, Value bytes, Value offset, int64_t tiles
 int64_t depthTiles(const Product& p) { return divideUp(p.extent(p.k), kSteps); }
 int64_t panelCount(const Product& p) { return divideUp(p.extent(p.n), 2 * kSide); }
 
-/// Packs one panel of B: tiles (panel, k tile, half).
-void packPanel(KernelBuilder& b, const PairSource& source, Value panel, int64_t depth,
-               Value words) {
-  b.loop(0, depth, 1, [&](Value k) {
-    Value tile = b.mul(b.add(b.mul(panel, depth), k), 2);
-    for (int64_t half = 0; half < 2; ++half)
-      packTile(b, source, b.add(b.mul(panel, 2 * kSide), half * kSide), b.mul(k, kSteps), words,
-               b.mul(b.add(tile, half), kWords), /*isLeft=*/false);
+/// Packs the tiles of 32 x and 32 k: (x / 32, k tile, half).
+void packPair(KernelBuilder& b, const PairSource& source, Value x, Value k, int64_t depth,
+              Value words, bool isLeft) {
+  Value tile = b.mul(b.add(b.mul(x, depth), k), 2);
+  for (int64_t half = 0; half < 2; ++half)
+    packTile(b, source, b.add(b.mul(x, 2 * kSide), half * kSide), b.mul(k, kSteps), words,
+             b.mul(b.add(tile, half), kWords), isLeft);
+}
+
+/// Packs all tiles, in the order in which the source lies in memory.
+void packAll(KernelBuilder& b, const PairSource& source, Value count, int64_t depth, Value words,
+             bool isLeft) {
+  Value zero = b.constant(0), depthValue = b.constant(depth);
+  bool rowsOfK = std::abs(source.strideK) > std::abs(source.strideX);
+  b.loop(zero, rowsOfK ? depthValue : count, 1, [&](Value i) {
+    b.loop(zero, rowsOfK ? count : depthValue, 1, [&](Value j) {
+      packPair(b, source, rowsOfK ? j : i, rowsOfK ? i : j, depth, words, isLeft);
+    });
   });
 }
 
@@ -145,8 +184,10 @@ PackedOperand packForMatrixTiles(KernelFunction& f, const Product& p) {
   packed.memref = f.sharedScratch;
   TileBuffer buffer = tileBuffer(b, packed.memref, packed.base, tiles);
   PairSource source = sourceOf(b, p, 1, p.n, p.nest.inputs[1].base);
-  b.parallelLoop(panels, tiles * kWords >= kParallelWork,
-                 [&](Value panel) { packPanel(b, source, panel, depth, buffer.words); });
+  b.parallelLoop(panels, tiles * kWords >= kParallelWork, [&](Value panel) {
+    b.loop(0, depth, 1,
+           [&](Value k) { packPair(b, source, panel, k, depth, buffer.words, /*isLeft=*/false); });
+  });
   return packed;
 }
 
@@ -169,21 +210,14 @@ LogicalResult emitMatrixTiles(KernelFunction& f, Product& p, const ProductBases&
     right = tileBuffer(b, f.threadScratch, reserve(panels * depth * 2 * kTileBytes),
                        panels * depth * 2);
     PairSource source = sourceOf(b, p, 1, p.n, bases.b);
-    b.loop(0, panels, 1, [&](Value panel) { packPanel(b, source, panel, depth, right.words); });
+    packAll(b, source, b.constant(panels), depth, right.words, /*isLeft=*/false);
   }
   auto sumsType = MemRefType::get({2 * kSide, 2 * kSide}, b.getF32Type());
   Value sums =
       memref::ViewOp::create(b, sumsType, f.threadScratch, reserve(4 * kTileBytes), ValueRange{});
   Value usedTiles = b.div(b.add(rows, 2 * kSide - 1), 2 * kSide);
   PairSource leftSource = sourceOf(b, p, 0, p.m, bases.a);
-  b.loop(b.constant(0), usedTiles, 1, [&](Value i) {
-    b.loop(0, depth, 1, [&](Value k) {
-      Value tile = b.mul(b.add(b.mul(i, depth), k), 2);
-      for (int64_t half = 0; half < 2; ++half)
-        packTile(b, leftSource, b.add(b.mul(i, 2 * kSide), half * kSide), b.mul(k, kSteps),
-                 left.words, b.mul(b.add(tile, half), kWords), /*isLeft=*/true);
-    });
-  });
+  packAll(b, leftSource, usedTiles, depth, left.words, /*isLeft=*/true);
 
   auto tileType = amx::TileType::get({kSide, kSteps}, b.getBF16Type());
   auto sumType = amx::TileType::get({kSide, kSide}, b.getF32Type());

@@ -70,11 +70,22 @@ void buildCombineBlock(Block& block, const LoopNest& nest) {
 
 LogicalResult emitSplitReduction(KernelBuilder& b, LoopNest nest, size_t dim, int64_t blocks,
                                  int64_t chunk, Value sharedScratch, ScratchPlan& scratch,
-                                 NestEmitter emit) {
+                                 NestEmitter emit, std::optional<size_t> innermost) {
   int64_t extent = nest.dims[dim].extent, partSize = 1;
   SmallVector<int64_t> partStrides(nest.dims.size(), 0);
-  for (size_t d = nest.dims.size(); d-- > 0;) {
-    if (nest.dims[d].reduction) continue;
+  // Parts are laid out like the inputs, so that both have unit strides along the same dimension.
+  SmallVector<size_t> order;
+  for (size_t d = 0; d < nest.dims.size(); ++d)
+    if (!nest.dims[d].reduction) order.push_back(d);
+  auto inputStride = [&](size_t d) {
+    if (d == innermost) return int64_t(-1);
+    int64_t largest = 0;
+    for (const Access& input : nest.inputs)
+      if (!input.isScalar()) largest = std::max(largest, std::abs(input.strides[d]));
+    return largest;
+  };
+  llvm::stable_sort(order, [&](size_t x, size_t y) { return inputStride(x) < inputStride(y); });
+  for (size_t d : order) {
     partStrides[d] = partSize;
     partSize *= nest.dims[d].extent;
   }
@@ -120,8 +131,9 @@ LogicalResult emitSplitReduction(KernelBuilder& b, LoopNest nest, size_t dim, in
     LoopNest mine = parts;
     for (LoopOutput& output : mine.outputs) output.access.base = b.mul(block, partSize);
     Value from = b.mul(block, chunk);
-    restrictDim(b, mine, dim, from, b.minimum(b.constant(chunk), b.sub(b.constant(extent), from)),
-                chunk);
+    Value size;
+    if (extent % chunk != 0) size = b.minimum(b.constant(chunk), b.sub(b.constant(extent), from));
+    restrictDim(b, mine, dim, from, size, chunk);
     result = emit(mine);
   });
   if (failed(result)) return failure();

@@ -33,10 +33,12 @@ mlir::LogicalResult emitParallelNest(KernelBuilder& b, LoopNest nest, mlir::Valu
 using NestEmitter = llvm::function_ref<mlir::LogicalResult(LoopNest)>;
 
 /// Emits `nest` split over `blocks` blocks of `chunk` iterations of its reduced dimension `dim`,
-/// each block by `emit`.
+/// each block by `emit`. Parts
+/// have unit strides along `innermost`, or else as the inputs have.
 mlir::LogicalResult emitSplitReduction(KernelBuilder& b, LoopNest nest, size_t dim, int64_t blocks,
                                        int64_t chunk, mlir::Value sharedScratch,
-                                       ScratchPlan& scratch, NestEmitter emit);
+                                       ScratchPlan& scratch, NestEmitter emit,
+                                       std::optional<size_t> innermost = std::nullopt);
 
 /// Narrows `nest` to the indices [from, from + size) of `dim`.
 void restrictDim(KernelBuilder& b, LoopNest& nest, size_t dim, mlir::Value from, mlir::Value size,

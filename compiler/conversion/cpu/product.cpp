@@ -210,11 +210,13 @@ LogicalResult emitParallelProduct(KernelFunction& f, Product p) {
     int64_t parts = std::clamp<int64_t>(k / kProductDepth, 1, CpuTarget::kWorkers);
     int64_t chunk = roundUp(divideUp(k, parts), 8);
     return emitSplitReduction(
-        b, p.nest, p.k, divideUp(k, chunk), chunk, f.sharedScratch, f.shared, [&](LoopNest part) {
+        b, p.nest, p.k, divideUp(k, chunk), chunk, f.sharedScratch, f.shared,
+        [&](LoopNest part) {
           Product mine = p;
           mine.nest = part;
           return emitProductTile(f, mine, std::nullopt, f.threadOffset(), f.thread);
-        });
+        },
+        p.n);
   }
   // Blocks: one dimension around the product (if any), rows, and columns if these are not enough.
   std::optional<size_t> around;
