@@ -116,6 +116,8 @@ class LoopNestEmitter {
  private:
   struct Position {
     ValueList inputs, outputs, inits;
+    /// Inputs that are loaded already, as vectors of equal lanes.
+    ValueList uniform;
     /// Current index per dimension (null until its loop is entered).
     ValueList indices;
   };
@@ -126,6 +128,7 @@ class LoopNestEmitter {
   void chooseVectorDim();
   double cost(size_t dim);
   Position advance(const Position& at, size_t dim, Value index);
+  Position withUniformInputs(const Position& at, ArrayRef<size_t> inner);
   /// Loops over `dims` in order, then `body`.
   LogicalResult emitLoops(ArrayRef<size_t> dims, const Position& at,
                           function_ref<LogicalResult(const Position&)> body);
@@ -205,6 +208,20 @@ LoopNestEmitter::Position LoopNestEmitter::advance(const Position& at, size_t di
   for (auto [output, offset] : llvm::zip(nest.outputs, next.inits))
     if (output.init) step(*output.init, offset);
   next.indices[dim] = index;
+  return next;
+}
+
+/// Loads inputs that neither vectors nor the loops over `inner` move, ahead of those loops: LLVM
+/// cannot, as it does not know that the loops' stores leave them alone.
+LoopNestEmitter::Position LoopNestEmitter::withUniformInputs(const Position& at,
+                                                             ArrayRef<size_t> inner) {
+  Position next = at;
+  for (auto [i, access] : llvm::enumerate(nest.inputs)) {
+    if (access.isScalar() || stride(access) != 0) continue;
+    if (llvm::any_of(inner, [&, &access = access](size_t dim) { return access.strides[dim] != 0; }))
+      continue;
+    next.uniform[i] = loadVector(b, access, at.inputs[i], 0, lanes, Value());
+  }
   return next;
 }
 
@@ -295,8 +312,10 @@ FailureOr<ValueList> LoopNestEmitter::emitVectors(
 
 FailureOr<ValueList> LoopNestEmitter::evaluate(const Position& at, ValueRange outputs, Value mask) {
   ValueList args;
-  for (auto [access, offset] : llvm::zip(nest.inputs, at.inputs))
-    args.push_back(loadVector(b, access, offset, stride(access), lanes, mask));
+  for (auto [i, access] : llvm::enumerate(nest.inputs))
+    args.push_back(at.uniform[i]
+                       ? at.uniform[i]
+                       : loadVector(b, access, at.inputs[i], stride(access), lanes, mask));
   args.append(outputs.begin(), outputs.end());
   auto index = [&](int64_t source) -> Value {
     auto type = VectorType::get({lanes}, b.getIndexType());
@@ -349,7 +368,8 @@ void LoopNestEmitter::storeOutputs(const Position& at, ValueRange values, Value 
 
 /// Outputs are walked by vectors; reductions, if any, run inside with their values in registers.
 LogicalResult LoopNestEmitter::emitRegisters(int64_t unroll) {
-  return emitLoops(parallelDims, start(), [&](const Position& row) -> LogicalResult {
+  return emitLoops(parallelDims, start(), [&](const Position& begin) -> LogicalResult {
+    Position row = withUniformInputs(begin, reductionDims);
     return emitVectors(unroll, {}, [&](Value i, ValueRange, Value mask) -> FailureOr<ValueList> {
       Position at = advance(row, vectorDim, i);
       ValueList values;
@@ -381,7 +401,8 @@ LogicalResult LoopNestEmitter::emitHorizontal() {
   for (int64_t u = 0; u < unroll; ++u) inits.append(neutral);
   return emitLoops(parallelDims, start(), [&](const Position& row) -> LogicalResult {
     FailureOr<ValueList> sums =
-        emitLoops(reductionDims, row, inits, [&](const Position& outer, ValueRange current) {
+        emitLoops(reductionDims, row, inits, [&](const Position& begin, ValueRange current) {
+          Position outer = withUniformInputs(begin, {});
           return emitVectors(
               unroll, current, [&](Value i, ValueRange values, Value mask) -> FailureOr<ValueList> {
                 FailureOr<ValueList> results = evaluate(advance(outer, vectorDim, i), values, mask);
@@ -433,7 +454,8 @@ LogicalResult LoopNestEmitter::emitInMemory() {
   SmallVector<size_t> order(parallelDims);
   order.insert(size <= kFirstCache / 2 ? order.begin() : order.end(), reductionDims.begin(),
                reductionDims.end());
-  return emitLoops(order, start(), [&](const Position& inner) -> LogicalResult {
+  return emitLoops(order, start(), [&](const Position& begin) -> LogicalResult {
+    Position inner = withUniformInputs(begin, {});
     return emitVectors(2, {}, [&](Value i, ValueRange, Value mask) -> FailureOr<ValueList> {
       Position at = advance(inner, vectorDim, i);
       ValueList values;
@@ -456,6 +478,7 @@ LoopNestEmitter::Position LoopNestEmitter::start() {
     at.inits.push_back(output.init ? output.init->base : Value());
   }
   at.indices.resize(nest.dims.size());
+  at.uniform.resize(nest.inputs.size());
   return at;
 }
 
