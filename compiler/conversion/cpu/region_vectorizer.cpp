@@ -1,6 +1,7 @@
 #include "compiler/conversion/cpu/region_vectorizer.h"
 
 #include "compiler/conversion/cpu/math_expansion.h"
+#include "compiler/dialect/elementwise_ops.h"
 #include "mlir/Dialect/Arith/IR/Arith.h"
 #include "mlir/Dialect/Linalg/IR/Linalg.h"
 #include "mlir/Dialect/Math/IR/Math.h"
@@ -11,7 +12,37 @@ namespace weir {
 
 using namespace mlir;
 
+namespace {
+
+/// sigmoid(-x) = exp(-x) sigmoid(x), where sigmoid(x) is computed anyhow: gates and their gradients
+/// need both, and the exponential is that of sigmoid(x). In f32 only: there the exponential is
+/// clamped and never infinite.
+void shareSigmoids(Region& region) {
+  SmallVector<SigmoidOp> complements;
+  region.walk([&](SigmoidOp op) {
+    auto negation = op.getOperand().getDefiningOp<arith::NegFOp>();
+    if (!negation || !op.getType().isF32()) return;
+    for (Operation* user : negation.getOperand().getUsers())
+      if (isa<SigmoidOp>(user) && user->getBlock() == op->getBlock()) {
+        complements.push_back(op);
+        return;
+      }
+  });
+  for (SigmoidOp op : complements) {
+    OpBuilder b(op);
+    Value x = op.getOperand().getDefiningOp<arith::NegFOp>().getOperand();
+    Value exponential = math::ExpOp::create(b, op.getLoc(), op.getOperand());
+    Value sigmoid = SigmoidOp::create(b, op.getLoc(), x.getType(), x);
+    op->replaceAllUsesWith(
+        ValueRange{Value(arith::MulFOp::create(b, op.getLoc(), exponential, sigmoid))});
+    op->erase();
+  }
+}
+
+}  // namespace
+
 LogicalResult expandRegionOps(Region& region) {
+  shareSigmoids(region);
   for (bool changed = true; changed;) {
     changed = false;
     SmallVector<linalg::AggregatedOpInterface> ops;

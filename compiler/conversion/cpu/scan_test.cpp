@@ -114,6 +114,39 @@ func.func @k(%a: tensor<1x65536x3xf32>, %b: tensor<1x65536x3xf32>) -> (tensor<1x
   EXPECT_LT(error, 1e-7);
 }
 
+// A gate and its complement in one region, as the minimal GRU has them, over the whole range of
+// f32's exponential.
+TEST_P(ScanTest, GateAndComplement) {
+  const char* text = R"(
+func.func @k(%g: tensor<1x$Tx1xf32>, %p: tensor<1x$Tx1xf32>) -> tensor<1x$Tx1xf32> attributes {weir.kernel, weir.row_rank = 0 : i64} {
+  %h, %last = weir.scan(%g, %p) prologue {
+  ^bb0(%x: f32, %q: f32):
+    %n = arith.negf %x : f32
+    %z = weir.sigmoid %x : f32
+    %a = weir.sigmoid %n : f32
+    %b = arith.mulf %z, %q : f32
+    weir.yield %a, %b : f32, f32
+  } epilogue {
+  ^bb0(%s: f32, %x1: f32, %q1: f32):
+    weir.yield %s : f32
+  } {indexing_maps = [affine_map<(b, t, d) -> (b, t, d)>, affine_map<(b, t, d) -> (b, t, d)>, affine_map<(b, t, d) -> (b, t, d)>], iterator_types = ["parallel", "time", "parallel"]} : (tensor<1x$Tx1xf32>, tensor<1x$Tx1xf32>) -> (tensor<1x$Tx1xf32>, tensor<1x1xf32>)
+  return %h : tensor<1x$Tx1xf32>
+})";
+  int64_t length = 401;
+  auto kernel = LoadedKernel::create(fill(text, {{'T', length}}), GetParam());
+  ASSERT_TRUE(kernel);
+  std::vector<float> gate(length), input(length, 1.0f), out = poisoned(length);
+  double state = 0, error = 0;
+  for (int64_t t = 0; t < length; ++t) gate[t] = (t % 2 ? -1 : 1) * 0.5f * t;
+  kernel->run({gate.data(), input.data(), out.data()});
+  for (int64_t t = 0; t < length; ++t) {
+    double g = gate[t];
+    state = state / (1 + std::exp(g)) + 1 / (1 + std::exp(-g));
+    error = std::max(error, std::abs(out[t] - state));
+  }
+  EXPECT_LT(error, 1e-6);
+}
+
 const char* kStateSpaceMaps = R"(
     {indexing_maps = [affine_map<(b, t, d, n) -> (b, t, d)>, affine_map<(b, t, d, n) -> (b, t, d)>, affine_map<(b, t, d, n) -> (b, t, n)>, affine_map<(b, t, d, n) -> (b, t, n)>, affine_map<(b, t, d, n) -> (d, n)>, affine_map<(b, t, d, n) -> (b, t, d)>],
      iterator_types = ["parallel", "time", "parallel", "parallel"]})";
