@@ -79,6 +79,7 @@ class EntryPlanner {
   /// can't be.
   bool place(Value value, const Place& place);
   bool placeInsert(tensor::InsertSliceOp insert, const Place& place);
+  void placeConcatAround(tensor::ConcatOp concat);
   /// A copy of `value` that is made before `before` and written to `place`.
   Value copyTo(Value value, const Place& place, Operation* before) {
     LaunchOp launch = kernels.copy(value, before);
@@ -338,9 +339,50 @@ bool EntryPlanner::place(Value value, const Place& place) {
   return true;
 }
 
+/// A concatenation that ends with the beginning of what a launch computes, or begins with its end,
+/// shares memory with the whole of it: states that are shifted by one chunk are neither copied nor
+/// computed twice.
+void EntryPlanner::placeConcatAround(tensor::ConcatOp concat) {
+  if (places.count(concat.getResult()) || concat->getNumOperands() < 2) return;
+  int64_t dim = concat.getDim();
+  for (unsigned number : {concat->getNumOperands() - 1, 0u}) {
+    auto slice = concat->getOperand(number).getDefiningOp<tensor::ExtractSliceOp>();
+    if (!slice || !slice.getSource().getDefiningOp<LaunchOp>() || places.count(slice.getSource()) ||
+        slice.getType().getRank() != slice.getSourceType().getRank()) {
+      continue;
+    }
+    ArrayRef<int64_t> whole = slice.getSourceType().getShape(), part = slice.getType().getShape();
+    bool alongDim = llvm::all_of(llvm::seq<int64_t>(0, part.size()), [&](int64_t d) {
+      return slice.getStaticStrides()[d] == 1 && (d == dim || whole[d] == part[d]);
+    });
+    int64_t before = slice.getStaticOffsets()[dim];
+    if (!alongDim || ShapedType::isDynamic(before)) continue;
+    int64_t after = whole[dim] - before - part[dim];
+    bool isFirst = number == 0;
+    if ((isFirst ? after : before) != 0 || before + after > part[dim]) continue;
+
+    RankedTensorType type = concat.getResultType();
+    SmallVector<int64_t> shape(type.getShape());
+    shape[dim] += before + after;
+    Place target = newArenaPlace(RankedTensorType::get(shape, type.getElementType()));
+    if (isFirst) target.offset += before * target.strides[dim];
+    Place source = partOf(target, concat, number);
+    source.offset -= before * source.strides[dim];
+    if (!place(slice.getSource(), source)) continue;
+    for (OpOperand& operand : concat->getOpOperands()) {
+      if (operand.getOperandNumber() == number) continue;
+      Place other = partOf(target, concat, operand.getOperandNumber());
+      if (!place(operand.get(), other)) operand.set(copyTo(operand.get(), other, concat));
+    }
+    places[concat.getResult()] = target;
+    return;
+  }
+}
+
 void EntryPlanner::placeParts() {
   for (Operation* op = block.getTerminator(); op; op = op->getPrevNode()) {
     if (!isa<LaunchOp, tensor::ConcatOp, tensor::InsertSliceOp, tensor::EmptyOp>(op)) continue;
+    if (auto concat = dyn_cast<tensor::ConcatOp>(op)) placeConcatAround(concat);
     for (Value result : op->getResults()) {
       if (!places.count(result)) place(result, newArenaPlace(result.getType()));
       // An empty tensor that several ops write into.
