@@ -4,6 +4,7 @@
 #include <cmath>
 
 #include "llvm/Support/FormatVariadic.h"
+#include "llvm/Support/MathExtras.h"
 #include "llvm/Support/raw_ostream.h"
 #include "mlir/IR/TypeUtilities.h"
 
@@ -90,8 +91,10 @@ Polynomial elementCount(mlir::Type type) {
 Polynomial byteCount(mlir::Type type) {
   mlir::Type element = mlir::getElementTypeOrSelf(type);
   double bytes = 4;
-  if (element.isIntOrIndex() && !element.isIndex())
-    bytes = (element.getIntOrFloatBitWidth() + 7) / 8;
+  if (element.isIntOrIndex() && !element.isIndex()) {
+    unsigned wholeBytes = llvm::divideCeil(element.getIntOrFloatBitWidth(), 8);
+    bytes = wholeBytes;
+  }
   return elementCount(type) * Polynomial(bytes);
 }
 

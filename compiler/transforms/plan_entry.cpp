@@ -23,7 +23,6 @@
 namespace weir {
 
 using namespace mlir;
-using runtime::BufferRef;
 using runtime::Space;
 
 namespace {

@@ -5,7 +5,7 @@
 //                                   g(u) = u                                             (candidate = "identity")
 //   h_t = (1 - z_t) h_{t-1} + z_t c_t
 //
-// `arithmetic` changes how h is computed, not the function: "linear" as above, by one scan; "log" carries its logarithm,
+// `arithmetic` changes how h is computed, not the function: "linear" as above, by one scan; "log" adds logarithms,
 //
 //   log h_t = log(exp(log(1 - z_t) + log h_{t-1}) + exp(log z_t + log c_t)),
 //
@@ -52,9 +52,13 @@ weir.layer @mingru(%x: !seq) -> !seq attributes {paper = "arXiv:2410.01201, 3.1"
           weir.yield %u : !seq
         }
       %log_b = arith.addf %log_z, %log_c : !seq
-      // h_t = exp(l_t) + p_t: l is the logarithm of all that came since the start, and p what is left of h_0, which may be 0.
-      %l0 = weir.constant -1.0e+30 like %h0 : !state
-      %ls, %ps, %l_last, %p_last = weir.recurrence (%la = %log_a : !seq, %lb = %log_b : !seq) from (%l = %l0 : !state, %p = %h0 : !state) {
+      // h_t = e_t + p_t: e is all that came since the start, and p what is left of h_0. Where a document begins, both are 0;
+      // the floor, far below any e_t there can be, stands for a logarithm of 0.
+      %e0 = weir.constant 0.0 like %h0 : !state
+      %es, %ps, %e_last, %p_last = weir.recurrence (%la = %log_a : !seq, %lb = %log_b : !seq) from (%since = %e0 : !state, %p = %h0 : !state) {
+        %floor = weir.constant 1.0e-30 like %since : !state
+        %some = arith.maximumf %since, %floor : !state
+        %l = math.log %some : !state
         %old = arith.addf %la, %l : !state
         %max = arith.maximumf %old, %lb : !state
         %min = arith.minimumf %old, %lb : !state
@@ -62,13 +66,12 @@ weir.layer @mingru(%x: !seq) -> !seq attributes {paper = "arXiv:2410.01201, 3.1"
         %ratio = math.exp %down : !state
         %more = math.log1p %ratio : !state
         %l_t = arith.addf %max, %more : !state
+        %e_t = math.exp %l_t : !state
         %a = math.exp %la : !state
         %p_t = arith.mulf %a, %p : !state
-        weir.yield %l_t, %p_t, %l_t, %p_t : !state, !state, !state, !state
+        weir.yield %e_t, %p_t, %e_t, %p_t : !state, !state, !state, !state
       } -> !seq, !seq, !state, !state
-      %es = math.exp %ls : !seq
       %y = arith.addf %es, %ps : !seq
-      %e_last = math.exp %l_last : !state
       %h_last = arith.addf %e_last, %p_last : !state
       weir.yield %y, %h_last : !seq, !state
     }
