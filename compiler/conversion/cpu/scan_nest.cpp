@@ -15,6 +15,8 @@ namespace {
 /// Blocks that scans are split into at least, if columns allow: each of them reads rows of its
 /// columns.
 constexpr int64_t kScanBlocks = 4;
+/// Elements of a state that stay in the first cache, beside what is read and written.
+constexpr int64_t kStateElements = 4096;
 /// Narrowest block of columns in lanes.
 constexpr int64_t kLeastColumns = 32;
 
@@ -54,6 +56,19 @@ ScanNest::ScanNest(KernelFunction& f, ArrayRef<int64_t> sizes, size_t time,
     bool isInner = fine || !coarse;
     (isInner ? inner : outer).push_back(d);
     if (isInner) innerSize *= extents[d];
+  }
+  // A state that does not fit into the first cache is computed in parts: inner dimensions move
+  // outside of time, unless an output is summed over them.
+  for (bool moved = true; moved && innerSize * extents[vector] > kStateElements;) {
+    moved = false;
+    for (size_t d : inner) {
+      if (llvm::any_of(sinkDims, [&](const SmallVector<bool>& has) { return !has[d]; })) continue;
+      inner.erase(llvm::find(inner, d));
+      outer.push_back(d);
+      innerSize /= extents[d];
+      moved = true;
+      break;
+    }
   }
   bool wholeRows = false;
   for (const SmallVector<bool>& has : sinkDims) wholeRows |= !has[vector];
@@ -257,8 +272,12 @@ LogicalResult ScanNest::forPoints(const ScanPoint& at, bool down,
                                   function_ref<FailureOr<ValueList>(const ScanPoint&)> body) {
   LogicalResult result = success();
   auto vectorType = VectorType::get({lanes}, state);
-  auto run = [&](Value column, Value mask) {
-    ScanPoint point = at;
+  // Sums over inner dimensions in registers want their loops innermost; otherwise memory is walked
+  // in order.
+  bool sumsInRegisters =
+      llvm::any_of(sinks, [](const ScanSink& sink) { return sink.inRegisters(); });
+  auto run = [&](const ScanPoint& begin, Value column, Value mask) {
+    ScanPoint point = begin;
     point.column = column;
     point.index[vector] = b.add(at.index[vector], column);
     point.mask = mask;
@@ -272,7 +291,8 @@ LogicalResult ScanNest::forPoints(const ScanPoint& at, bool down,
       if (succeeded(values) && values->empty()) wantsSums = false;
       return values;
     };
-    if (failed(innerLoops(0, point, sums, wrapped))) result = failure();
+    if (failed(innerLoops(sumsInRegisters ? 0 : inner.size(), point, sums, wrapped)))
+      result = failure();
     if (!wantsSums) return;
     size_t next = 0;
     for (ScanSink& sink : sinks) {
@@ -290,18 +310,31 @@ LogicalResult ScanNest::forPoints(const ScanPoint& at, bool down,
                                     b.sub(b.constant(extents[vector]), at.index[vector]));
   Value rem = b.rem(width, lanes), full = b.sub(width, rem);
   bool hasRest = columns % lanes != 0 || last % lanes != 0;
-  auto rest = [&] {
+  auto rest = [&](const ScanPoint& begin) {
     if (!hasRest) return;
     Value mask =
         vector::CreateMaskOp::create(b, VectorType::get({lanes}, b.getI1Type()), ValueRange{rem});
-    if (uniform || columns % lanes != 0) return run(full, mask);
-    b.ifThen(b.lessThan(b.constant(0), rem), [&] { run(full, mask); });
+    if (uniform || columns % lanes != 0) return run(begin, full, mask);
+    b.ifThen(b.lessThan(b.constant(0), rem), [&] { run(begin, full, mask); });
   };
-  if (down) rest();
-  if (columns >= lanes)
-    b.loop(b.constant(0), full, lanes,
-           [&](Value i) { run(down ? b.sub(b.sub(full, b.constant(lanes)), i) : i, Value()); });
-  if (!down) rest();
+  auto row = [&](const ScanPoint& begin) {
+    if (down) rest(begin);
+    if (columns >= lanes)
+      b.loop(b.constant(0), full, lanes, [&](Value i) {
+        run(begin, down ? b.sub(b.sub(full, b.constant(lanes)), i) : i, Value());
+      });
+    if (!down) rest(begin);
+  };
+  std::function<void(size_t, const ScanPoint&)> rows = [&](size_t depth, const ScanPoint& begin) {
+    if (sumsInRegisters || depth == inner.size()) return row(begin);
+    int64_t extent = extents[inner[depth]];
+    b.loop(0, extent, 1, [&](Value i) {
+      ScanPoint next = begin;
+      next.index[inner[depth]] = down ? b.sub(b.constant(extent - 1), i) : i;
+      rows(depth + 1, next);
+    });
+  };
+  rows(0, at);
   return result;
 }
 

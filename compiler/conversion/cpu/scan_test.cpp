@@ -114,6 +114,45 @@ func.func @k(%a: tensor<1x65536x3xf32>, %b: tensor<1x65536x3xf32>) -> (tensor<1x
   EXPECT_LT(error, 1e-7);
 }
 
+// A state of two dimensions that outputs keep: small ones stay inside of time, large ones are
+// computed in parts.
+TEST_P(ScanTest, StatesOfTwoDimensions) {
+  const char* text = R"(
+func.func @k(%a: tensor<$Tx$Bx$Nx$Dxf32>, %b: tensor<$Bx$Tx$Nx$Dxf32>) -> (tensor<$Bx$Tx$Nx$Dxf32>, tensor<$Bx$Nx$Dxf32>) attributes {weir.kernel, weir.row_rank = 0 : i64} {
+  %h, %last = weir.scan(%a, %b) $R prologue {
+  ^bb0(%x: f32, %y: f32):
+    weir.yield %x, %y : f32, f32
+  } epilogue {
+  ^bb0(%s: f32, %x1: f32, %y1: f32):
+    weir.yield %s : f32
+  } {indexing_maps = [affine_map<(b, t, n, d) -> (t, b, n, d)>, affine_map<(b, t, n, d) -> (b, t, n, d)>, affine_map<(b, t, n, d) -> (b, t, n, d)>], iterator_types = ["parallel", "time", "parallel", "parallel"]} : (tensor<$Tx$Bx$Nx$Dxf32>, tensor<$Bx$Tx$Nx$Dxf32>) -> (tensor<$Bx$Tx$Nx$Dxf32>, tensor<$Bx$Nx$Dxf32>)
+  return %h, %last : tensor<$Bx$Tx$Nx$Dxf32>, tensor<$Bx$Nx$Dxf32>
+})";
+  for (Shape s : {Shape{2, 9, 40, 3, 0}, {2, 5, 96, 70, 0}, {1, 4, 21, 5, 0}})
+    for (bool reverse : {false, true}) {
+      std::string source = text;
+      source.replace(source.find("$R"), 2, reverse ? "reverse" : "");
+      auto kernel = LoadedKernel::create(
+          fill(source, {{'B', s.batch}, {'T', s.time}, {'D', s.features}, {'N', s.states}}),
+          GetParam());
+      ASSERT_TRUE(kernel);
+      int64_t row = s.states * s.features, size = s.batch * s.time * row;
+      auto a = randomValues(size, 1), b = randomValues(size, 2);
+      std::vector<double> h(size), state(s.batch * row, 0.0);
+      for (int64_t step = 0; step < s.time; ++step)
+        for (int64_t i = 0; i < s.batch; ++i)
+          for (int64_t p = 0; p < row; ++p) {
+            int64_t t = reverse ? s.time - 1 - step : step, at = (i * s.time + t) * row + p;
+            state[i * row + p] = a[(t * s.batch + i) * row + p] * state[i * row + p] + b[at];
+            h[at] = state[i * row + p];
+          }
+      auto y = poisoned(size), last = poisoned(s.batch * row);
+      kernel->run({a.data(), b.data(), y.data(), last.data()});
+      EXPECT_LT(relativeError(y, h), 1e-6);
+      EXPECT_LT(relativeError(last, state), 1e-6);
+    }
+}
+
 // A gate and its complement in one region, as the minimal GRU has them, over the whole range of
 // f32's exponential.
 TEST_P(ScanTest, GateAndComplement) {
