@@ -29,5 +29,5 @@ weir.experiment @main model(@selective_copy) seed(1) {
   weir.task "selective_copy" {length = 64, tokens = 16, vocabulary = 16, batch = 16, eval_sequences = 1024}
   weir.optimizer "adamw" {lr = 3.0e-3, betas = [0.9, 0.999], eps = 1.0e-8, weight_decay = 0.0}
   weir.schedule "cosine" {warmup = 100}
-  weir.train {steps = 10000, clip = 1.0, eval_every = 1000}
+  weir.train {steps = 16000, clip = 1.0, eval_every = 1000}
 }
