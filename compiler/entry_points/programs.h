@@ -16,7 +16,7 @@ namespace weir {
 
 /// A pipeline that stops early, for `weir compile --stop-after`: the module as it is after that
 /// level.
-enum class Level { Expanded, Specialized, Sequence, Differentiated, Optimized, Dispatched };
+enum class Level { Expanded, Specialized, Sequence, Differentiated, Optimized };
 
 struct TrainingSettings {
   /// Shape of the task's tokens and targets.
