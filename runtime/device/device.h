@@ -26,6 +26,8 @@ class DeviceMemory {
   virtual ~DeviceMemory() = default;
   // An address in the device's memory; on the CPU an ordinary pointer.
   virtual void* address() const = 0;
+  // As many as were asked for.
+  virtual int64_t bytes() const = 0;
 };
 
 // A launch with its buffers' addresses filled in.
@@ -63,6 +65,7 @@ class Device {
 
   virtual absl::Status CopyToDevice(void* destination, const void* host, int64_t bytes) = 0;
   virtual absl::Status CopyToHost(void* host, const void* source, int64_t bytes) = 0;
+  virtual absl::Status Fill(void* destination, uint8_t byte, int64_t bytes) = 0;
 
   // Loads the best of the program's code objects that the device can run, for `threads` threads.
   // NotFound if there is none; InvalidArgument if the code lacks a kernel.

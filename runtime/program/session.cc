@@ -6,6 +6,11 @@
 #include "absl/strings/str_cat.h"
 
 namespace weir::runtime {
+namespace {
+
+constexpr uint8_t kPoison = 0xff;
+
+}  // namespace
 
 absl::StatusOr<std::unique_ptr<Session>> Session::Create(Program program, Device& device,
                                                          const SessionOptions& options) {
@@ -16,6 +21,7 @@ absl::StatusOr<std::unique_ptr<Session>> Session::Create(Program program, Device
   }
   auto session = std::unique_ptr<Session>(new Session(std::move(program), device));
   session->threads_ = options.threads > 0 ? options.threads : device.default_threads();
+  session->poison_ = options.poison;
   absl::StatusOr<std::unique_ptr<LoadedCode>> code =
       device.Load(session->program_, session->threads_);
   if (!code.ok()) return code.status();
@@ -139,6 +145,19 @@ absl::StatusOr<Session::Prepared*> Session::Prepare(absl::string_view entry_poin
   return &prepared_.emplace(std::string(entry_point), std::move(prepared)).first->second;
 }
 
+absl::Status Session::Poison(const Prepared& prepared) {
+  auto fill = [&](const DeviceMemory& memory) {
+    return device_.Fill(memory.address(), kPoison, memory.bytes());
+  };
+  for (const DeviceMemory* memory : {arena_.get(), shared_scratch_.get(), thread_scratch_.get()}) {
+    if (absl::Status status = fill(*memory); !status.ok()) return status;
+  }
+  for (const std::unique_ptr<DeviceMemory>& output : prepared.outputs) {
+    if (absl::Status status = fill(*output); !status.ok()) return status;
+  }
+  return absl::OkStatus();
+}
+
 absl::Status Session::Run(absl::string_view entry_point, absl::Span<const HostTensor> inputs,
                           std::vector<HostTensor>* outputs) {
   absl::StatusOr<Prepared*> prepared = Prepare(entry_point);
@@ -157,6 +176,9 @@ absl::Status Session::Run(absl::string_view entry_point, absl::Span<const HostTe
     absl::Status status = device_.CopyToDevice((*prepared)->inputs[i]->address(),
                                                inputs[i].bytes().data(), inputs[i].bytes().size());
     if (!status.ok()) return status;
+  }
+  if (poison_) {
+    if (absl::Status status = Poison(**prepared); !status.ok()) return status;
   }
   LaunchObserver observer;
   if (observer_) {

@@ -25,6 +25,9 @@ namespace weir::runtime {
 
 struct SessionOptions {
   int threads = 0;  // 0: all cores
+  // For tests: before each run every byte of arena, scratch and outputs is 0xff, which is NaN in
+  // all floating-point types and -1 in integers. What a kernel reads before it is written shows.
+  bool poison = false;
 };
 
 // The time of one launch, seen by Session::SetObserver.
@@ -81,10 +84,12 @@ class Session {
   absl::Status AllocateShared();
   absl::StatusOr<Prepared*> Prepare(absl::string_view entry_point);
   void* Resolve(const Prepared& prepared, const BufferRef& ref) const;
+  absl::Status Poison(const Prepared& prepared);
 
   Program program_;
   Device& device_;
   int threads_ = 1;
+  bool poison_ = false;
   int64_t memory_bytes_ = 0;
   std::unique_ptr<LoadedCode> code_;
   std::vector<std::unique_ptr<DeviceMemory>> variables_, constants_;

@@ -61,6 +61,21 @@ TEST_F(SessionTest, RefusesWhatDoesNotFit) {
   EXPECT_FALSE(Session::Create(ToyProgram(2, 3, 4), *device_, {-1}).ok());
 }
 
+TEST_F(SessionTest, PoisonShowsWhatIsReadUnwritten) {
+  ASSERT_TRUE(session_->Run("unwritten", {}, &outputs_).ok());
+  EXPECT_EQ(outputs_[0].Number(2), 0);
+  auto poisoned = Session::Create(ToyProgram(2, 3, 4), *device_, {2, /*poison=*/true}).value();
+  for (int run = 0; run < 2; ++run) {
+    ASSERT_TRUE(poisoned->Run("unwritten", {}, &outputs_).ok());
+    for (int i = 0; i < 3; ++i) EXPECT_TRUE(std::isnan(outputs_[0].Number(i))) << i;
+  }
+  // What is computed stays as it is.
+  std::vector<HostTensor> batch = {Ids({0, 1, 2, 3, 0, 1}, "tokens"),
+                                   Ids({1, 2, 3, 0, 1, -1}, "targets")};
+  ASSERT_TRUE(poisoned->Run("train_step", batch, &outputs_).ok());
+  EXPECT_NEAR(outputs_[0].Number(0), std::log(4.0), 1e-5);
+}
+
 TEST_F(SessionTest, ObserverSeesEveryLaunch) {
   std::vector<std::string> seen;
   session_->SetObserver([&](const LaunchTime& time) {

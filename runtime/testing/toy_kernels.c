@@ -102,6 +102,13 @@ void toy_eval(void* const* buffers) {
   *(int64_t*)buffers[7] = counts[2];
 }
 
+// Buffers: arena f32, shared scratch f32, output [3] f32, of which the last is left alone.
+void toy_unwritten(void* const* buffers) {
+  float* output = buffers[2];
+  output[0] = *(const float*)buffers[0];
+  output[1] = *(const float*)buffers[1];
+}
+
 // Buffers: threads i64, thread scratch (8 bytes each). Each thread writes its number into its
 // scratch.
 void toy_threads(void* const* buffers) {

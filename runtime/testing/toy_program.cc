@@ -8,7 +8,7 @@ namespace weir::runtime {
 
 Program ToyProgram(int64_t batch, int64_t length, int64_t vocabulary) {
   Program program;
-  program.kernels = {"toy_init", "toy_train_step", "toy_eval", "toy_threads"};
+  program.kernels = {"toy_init", "toy_train_step", "toy_eval", "toy_threads", "toy_unwritten"};
   TensorSpec weight{"bigram.weight", ElementType::kF32, {vocabulary, vocabulary}};
   TensorSpec momentum = weight;
   momentum.name = "optimizer.m.bigram.weight";
@@ -59,7 +59,14 @@ Program ToyProgram(int64_t batch, int64_t length, int64_t vocabulary) {
   threads.launches = {{3, {output(0), BufferRef{Space::kThreadScratch, 0, 0}}}};
   threads.thread_scratch_bytes = 8;
 
-  program.entry_points = {init, train, eval, threads};
+  EntryPoint unwritten;
+  unwritten.name = "unwritten";
+  unwritten.outputs = {{"read", ElementType::kF32, {3}}};
+  unwritten.launches = {
+      {4, {BufferRef{Space::kArena, 0, 0}, BufferRef{Space::kSharedScratch, 0, 0}, output(0)}}};
+  unwritten.arena_bytes = unwritten.shared_scratch_bytes = 4;
+
+  program.entry_points = {init, train, eval, threads, unwritten};
   program.code = {{"avx2", ReadFile("runtime/testing/toy_kernels.so").value()}};
   return program;
 }

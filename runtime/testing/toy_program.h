@@ -8,8 +8,9 @@
 namespace weir::runtime {
 
 // A program as the compiler would make it, with kernels written by hand (toy_kernels.c): a bigram
-// model with the entry points `init`, `train_step`, `eval`, and `threads`, which gives the number
-// of threads a kernel sees. At most 256 tokens in the vocabulary. Aborts if the kernels' file isn't
+// model with the entry points `init`, `train_step`, `eval`; `threads`, which gives the number of
+// threads a kernel sees; and `unwritten`, which gives what arena, shared scratch and its own output
+// held before it ran. At most 256 tokens in the vocabulary. Aborts if the kernels' file isn't
 // among the test's data.
 Program ToyProgram(int64_t batch, int64_t length, int64_t vocabulary);
 

@@ -27,27 +27,31 @@ int64_t RoundUp(int64_t bytes, int64_t multiple) {
 
 class HeapMemory : public DeviceMemory {
  public:
-  explicit HeapMemory(void* data) : data_(data) {}
+  HeapMemory(void* data, int64_t bytes) : data_(data), bytes_(bytes) {}
   ~HeapMemory() override { std::free(data_); }
   void* address() const override { return data_; }
+  int64_t bytes() const override { return bytes_; }
 
  private:
   void* data_;
+  int64_t bytes_;
 };
 
 // Large blocks are mapped, on 2 MiB borders, so that the kernel can back them with huge pages
 // (fewer TLB misses on the long strides of recurrent layers) and commits only what is touched.
 class MappedMemory : public DeviceMemory {
  public:
-  MappedMemory(void* mapping, int64_t mapped_bytes, void* data)
-      : mapping_(mapping), mapped_bytes_(mapped_bytes), data_(data) {}
+  MappedMemory(void* mapping, int64_t mapped_bytes, void* data, int64_t bytes)
+      : mapping_(mapping), mapped_bytes_(mapped_bytes), data_(data), bytes_(bytes) {}
   ~MappedMemory() override { ::munmap(mapping_, mapped_bytes_); }
   void* address() const override { return data_; }
+  int64_t bytes() const override { return bytes_; }
 
  private:
   void* mapping_;
   int64_t mapped_bytes_;
   void* data_;
+  int64_t bytes_;
 };
 
 using Kernel = void (*)(void* const*);
@@ -115,7 +119,7 @@ absl::StatusOr<std::unique_ptr<DeviceMemory>> CpuDevice::Allocate(int64_t bytes)
     void* data = std::aligned_alloc(kAlignment, rounded);
     if (data == nullptr) return failure();
     std::memset(data, 0, rounded);
-    return std::make_unique<HeapMemory>(data);
+    return std::make_unique<HeapMemory>(data, bytes);
   }
   int64_t mapped = RoundUp(bytes, kHugePage) + kHugePage;
   void* mapping =
@@ -125,7 +129,7 @@ absl::StatusOr<std::unique_ptr<DeviceMemory>> CpuDevice::Allocate(int64_t bytes)
   void* data = static_cast<char*>(mapping) + (RoundUp(address, kHugePage) - address);
   // Advice: where it is refused, small pages do.
   ::madvise(data, RoundUp(bytes, kHugePage), MADV_HUGEPAGE);
-  return std::make_unique<MappedMemory>(mapping, mapped, data);
+  return std::make_unique<MappedMemory>(mapping, mapped, data, bytes);
 }
 
 absl::Status CpuDevice::CopyToDevice(void* destination, const void* host, int64_t bytes) {
@@ -135,6 +139,11 @@ absl::Status CpuDevice::CopyToDevice(void* destination, const void* host, int64_
 
 absl::Status CpuDevice::CopyToHost(void* host, const void* source, int64_t bytes) {
   if (bytes > 0) std::memcpy(host, source, bytes);
+  return absl::OkStatus();
+}
+
+absl::Status CpuDevice::Fill(void* destination, uint8_t byte, int64_t bytes) {
+  if (bytes > 0) std::memset(destination, byte, bytes);
   return absl::OkStatus();
 }
 

@@ -33,6 +33,7 @@ class CpuDevice : public Device {
   absl::StatusOr<std::unique_ptr<DeviceMemory>> Allocate(int64_t bytes) override;
   absl::Status CopyToDevice(void* destination, const void* host, int64_t bytes) override;
   absl::Status CopyToHost(void* host, const void* source, int64_t bytes) override;
+  absl::Status Fill(void* destination, uint8_t byte, int64_t bytes) override;
   absl::StatusOr<std::unique_ptr<LoadedCode>> Load(const Program& program, int threads) override;
 
  private:
