@@ -23,6 +23,9 @@ absl::Status run(const Arguments& arguments) {
   if (!loaded.ok()) return loaded.status();
   absl::StatusOr<std::unique_ptr<runtime::Task>> task = makeTask(**workspace, *loaded);
   if (!task.ok()) return task.status();
+  if (absl::Status status = runtime::CheckVocabulary(checkpoint, (*task)->spec().text);
+      !status.ok())
+    return status;
   auto module = trainingModule(**workspace, *loaded, **task, /*evaluateOnly=*/true);
   if (!module.ok()) return module.status();
   absl::StatusOr<RunningProgram> program = startModule(**workspace, **module, nullptr);

@@ -8,6 +8,7 @@
 
 #include "absl/status/status.h"
 #include "absl/types/span.h"
+#include "runtime/data/vocabulary.h"
 #include "runtime/program/program.h"
 
 namespace weir::runtime {
@@ -18,6 +19,7 @@ struct TaskSpec {
   TensorSpec tokens;
   TensorSpec targets;
   int64_t vocabulary = 0;          // tokens and targets are below it
+  Vocabulary text;                 // where tokens are the bytes of a text; else empty
   bool accuracy = false;           // whether the share of right targets means something
   bool sequence_accuracy = false;  // and the share of sequences with all targets right
 

@@ -1,6 +1,7 @@
 #include <algorithm>
 #include <array>
 #include <cstdint>
+#include <map>
 #include <memory>
 #include <set>
 #include <string>
@@ -11,6 +12,7 @@
 #include "runtime/checkpoint/safetensors.h"
 #include "runtime/data/random.h"
 #include "runtime/data/task_registry.h"
+#include "runtime/data/vocabulary.h"
 
 namespace weir::runtime {
 namespace {
@@ -146,6 +148,39 @@ TEST_F(TextTest, SplitsAsNanoGptDoes) {
     }
   }
   EXPECT_EQ(predicted, 111539);
+}
+
+TEST_F(TextTest, SaysWhatItsTokensStandFor) {
+  std::string text = "to be\xff, or not";
+  while (text.size() < 600) text += text;
+  auto task = Make("text", {{"data", Write(text)}});
+  EXPECT_EQ(task->spec().text.bytes(), " ,benort\xff");
+  Batch batch = Train(*task, 1, 0);
+  std::string window;
+  for (int t = 0; t < 256; ++t) window += task->spec().text.Decode(batch.tokens[t]);
+  EXPECT_NE(text.find(window), std::string::npos);
+  auto bytes = Make("text", {{"data", Write(text)}, {"vocabulary", std::string("bytes")}});
+  EXPECT_TRUE(bytes->spec().text == Vocabulary::Bytes());
+}
+
+TEST(Vocabulary, GoesThroughMetadata) {
+  Vocabulary vocabulary = Vocabulary::Characters("hello \xf0\n");
+  std::map<std::string, std::string> metadata;
+  vocabulary.AddTo(&metadata);
+  EXPECT_EQ(metadata["text.bytes"], "0a2065686c6ff0");
+  EXPECT_TRUE(Vocabulary::FromMetadata(metadata).value() == vocabulary);
+  EXPECT_EQ(vocabulary.Encode("\nhell").value(), (std::vector<int32_t>{0, 3, 2, 4, 4}));
+  EXPECT_EQ(vocabulary.Encode("he said").status().message(),
+            "byte 3 of the text, 's', isn't among the 7 bytes that the model knows");
+  EXPECT_EQ(vocabulary.Encode("\t").status().message(),
+            "byte 0 of the text, 0x09, isn't among the 7 bytes that the model knows");
+  std::map<std::string, std::string> none;
+  Vocabulary().AddTo(&none);
+  EXPECT_TRUE(none.empty());
+  EXPECT_TRUE(absl::IsNotFound(Vocabulary::FromMetadata(none).status()));
+  for (const char* wrong : {"", "0", "0g", "6161", "hello"})
+    EXPECT_TRUE(absl::IsDataLoss(Vocabulary::FromMetadata({{"text.bytes", wrong}}).status()))
+        << wrong;
 }
 
 TEST_F(TextTest, TrainsOnRandomWindowsOfTheFirstPart) {

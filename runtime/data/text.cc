@@ -3,7 +3,6 @@
 // random places; an evaluation goes through the whole held-out part in windows that don't overlap,
 // with nothing carried from one to the next.
 #include <algorithm>
-#include <array>
 #include <memory>
 #include <string>
 #include <tuple>
@@ -22,12 +21,13 @@ constexpr uint32_t kTrainStream = 3;
 
 class Text : public Task {
  public:
-  // `bytes`: the text as token ids.
-  Text(std::string bytes, int64_t train_size, int64_t vocabulary, int64_t batch, int64_t context)
-      : text_(std::move(bytes)), train_size_(train_size) {
+  // `ids`: the text as token ids.
+  Text(std::string ids, int64_t train_size, Vocabulary vocabulary, int64_t batch, int64_t context)
+      : text_(std::move(ids)), train_size_(train_size) {
     spec_.tokens = {"tokens", ElementType::kI32, {batch, context}};
     spec_.targets = {"targets", ElementType::kI32, {batch, context}};
-    spec_.vocabulary = vocabulary;
+    spec_.vocabulary = vocabulary.size();
+    spec_.text = std::move(vocabulary);
     spec_.accuracy = true;
   }
 
@@ -78,20 +78,6 @@ class Text : public Task {
   int64_t train_size_;
 };
 
-// Numbers the distinct bytes in their order and rewrites the text as those numbers. Returns how
-// many there are.
-int64_t Renumber(std::string& text) {
-  std::array<bool, 256> used = {};
-  for (char c : text) used[static_cast<unsigned char>(c)] = true;
-  std::array<char, 256> number = {};
-  int64_t count = 0;
-  for (int byte = 0; byte < 256; ++byte) {
-    if (used[byte]) number[byte] = static_cast<char>(count++);
-  }
-  for (char& c : text) c = number[static_cast<unsigned char>(c)];
-  return count;
-}
-
 absl::StatusOr<std::unique_ptr<Task>> Create(const OptionMap& options) {
   for (auto [option, low, high] :
        {std::tuple<const char*, int64_t, int64_t>{"context", 1, int64_t{1} << 30},
@@ -124,8 +110,9 @@ absl::StatusOr<std::unique_ptr<Task>> Create(const OptionMap& options) {
         absl::StrCat("'", path, "' is too short: of its ", size, " bytes ", train_size,
                      " are for training, and a window takes ", context + 1));
   }
-  int64_t tokens = vocabulary == "bytes" ? 256 : Renumber(*text);
-  return std::make_unique<Text>(*std::move(text), train_size, tokens,
+  Vocabulary known = vocabulary == "bytes" ? Vocabulary::Bytes() : Vocabulary::Characters(*text);
+  for (char& c : *text) c = static_cast<char>(known.Number(c));
+  return std::make_unique<Text>(*std::move(text), train_size, std::move(known),
                                 IntegerOption(options, "batch"), context);
 }
 

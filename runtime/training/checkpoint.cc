@@ -53,6 +53,7 @@ Metadata ToMetadata(const TrainingState& state) {
     metadata["best_loss"] = absl::StrFormat("%.17g", state.best_loss);
     metadata["best_step"] = absl::StrCat(state.best_step);
   }
+  state.text.AddTo(&metadata);
   return metadata;
 }
 
@@ -63,6 +64,8 @@ bool FromMetadata(const Metadata& metadata, TrainingState* state) {
   };
   state->has_best = metadata.count("best_loss") > 0;
   state->evaluation_pending = metadata.count("evaluation_pending") > 0;
+  absl::StatusOr<Vocabulary> vocabulary = Vocabulary::FromMetadata(metadata);
+  if (vocabulary.ok()) state->text = *std::move(vocabulary);
   return text(kFormatKey) == kFormat && absl::SimpleAtoi(text("step"), &state->step) &&
          absl::SimpleAtoi(text("seed"), &state->seed) &&
          absl::SimpleAtoi(text("tokens"), &state->tokens) &&
@@ -106,6 +109,32 @@ absl::Status LoadParameters(Session& session, const std::string& path) {
   absl::StatusOr<SafetensorsFile> file = SafetensorsFile::Open(path);
   if (!file.ok()) return file.status();
   return WriteVariables(session, *file, path, true);
+}
+
+absl::StatusOr<Vocabulary> LoadVocabulary(const std::string& path) {
+  absl::StatusOr<SafetensorsFile> file = SafetensorsFile::Open(path);
+  if (!file.ok()) return file.status();
+  absl::StatusOr<Vocabulary> vocabulary = Vocabulary::FromMetadata(file->metadata());
+  if (absl::IsNotFound(vocabulary.status())) {
+    return absl::FailedPreconditionError(absl::StrCat(
+        path,
+        ": doesn't say which byte each token stands for, as checkpoints of the task 'text' "
+        "do"));
+  }
+  if (!vocabulary.ok())
+    return absl::Status(vocabulary.status().code(),
+                        absl::StrCat(path, ": ", vocabulary.status().message()));
+  return vocabulary;
+}
+
+absl::Status CheckVocabulary(const std::string& path, const Vocabulary& task) {
+  absl::StatusOr<Vocabulary> vocabulary = LoadVocabulary(path);
+  if (absl::IsFailedPrecondition(vocabulary.status()) || task.empty()) return absl::OkStatus();
+  if (!vocabulary.ok()) return vocabulary.status();
+  if (*vocabulary == task) return absl::OkStatus();
+  return absl::FailedPreconditionError(
+      absl::StrCat(path, ": was trained on a text of ", vocabulary->size(),
+                   " different bytes, which aren't the ", task.size(), " of the task's data"));
 }
 
 absl::Status InitializeVariables(Session& session, int64_t seed) {

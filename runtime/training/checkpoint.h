@@ -8,6 +8,7 @@
 
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
+#include "runtime/data/vocabulary.h"
 #include "runtime/program/session.h"
 
 namespace weir::runtime {
@@ -23,6 +24,7 @@ struct TrainingState {
   int64_t best_step = 0;
   int64_t evaluations_without_gain = 0;
   bool evaluation_pending = false;  // the one due after `step` was interrupted
+  Vocabulary text;                  // of the task; empty where its tokens are no text
 };
 
 // Writes all variables and the state, whole or not at all.
@@ -38,6 +40,13 @@ absl::StatusOr<TrainingState> LoadCheckpoint(Session& session, const std::string
 absl::Status SaveParameters(const Session& session, const std::string& path,
                             const std::map<std::string, std::string>& metadata);
 absl::Status LoadParameters(Session& session, const std::string& path);
+
+// The vocabulary that a file of parameters was written with. FailedPrecondition if it holds none.
+absl::StatusOr<Vocabulary> LoadVocabulary(const std::string& path);
+
+// FailedPrecondition if both the file and the task say what their tokens stand for, and differ: the
+// parameters were trained on a text of other bytes.
+absl::Status CheckVocabulary(const std::string& path, const Vocabulary& task);
 
 // Sets the variable `rng` to (seed, step 0), where there is one, and runs `init`.
 absl::Status InitializeVariables(Session& session, int64_t seed);

@@ -4,7 +4,9 @@
 #include <chrono>
 #include <cmath>
 #include <filesystem>
+#include <map>
 #include <memory>
+#include <string>
 #include <system_error>
 #include <utility>
 #include <vector>
@@ -110,11 +112,14 @@ class Run {
 
   absl::Status Start() {
     state_.seed = options_.seed;
+    state_.text = task_.spec().text;
     return InitializeVariables(session_, options_.seed);
   }
 
   absl::Status Resume() {
     std::string path = File("checkpoint.safetensors");
+    absl::Status status = CheckVocabulary(path, task_.spec().text);
+    if (!status.ok()) return status;
     absl::StatusOr<TrainingState> state = LoadCheckpoint(session_, path);
     if (!state.ok()) return state.status();
     if (state->seed != options_.seed) {
@@ -122,6 +127,7 @@ class Run {
           absl::StrCat(path, ": this run began with seed ", state->seed, ", not ", options_.seed));
     }
     state_ = *state;
+    state_.text = task_.spec().text;
     result_.stopped_early = LacksGain();
     progress_.Say(absl::StrCat("resuming after step ", state_.step));
     return absl::OkStatus();
@@ -258,9 +264,10 @@ class Run {
       if (absl::Status status = log_->Append(record); !status.ok()) return status;
     }
     if (!best || !writes()) return absl::OkStatus();
-    return SaveParameters(
-        session_, File("best.safetensors"),
-        {{"step", absl::StrCat(state_.step)}, {"loss", absl::StrFormat("%.17g", evaluation.loss)}});
+    std::map<std::string, std::string> metadata = {
+        {"step", absl::StrCat(state_.step)}, {"loss", absl::StrFormat("%.17g", evaluation.loss)}};
+    state_.text.AddTo(&metadata);
+    return SaveParameters(session_, File("best.safetensors"), metadata);
   }
 
   absl::Status Save() {

@@ -214,6 +214,36 @@ TEST_F(TrainingTest, DivergenceNamesTheStep) {
   EXPECT_EQ(std::string(status.message()).substr(0, 27), "the loss is nan at step 5 (");
 }
 
+TEST_F(TrainingTest, CheckpointsSayWhatTokensStandFor) {
+  TrainingOptions options = Options("run", 5);
+  ASSERT_TRUE(Train(*NewSession(), *task_, options).ok());
+  for (const char* file : {"checkpoint.safetensors", "best.safetensors"}) {
+    absl::StatusOr<Vocabulary> vocabulary = LoadVocabulary(options.directory + "/" + file);
+    ASSERT_TRUE(vocabulary.ok()) << vocabulary.status();
+    EXPECT_EQ(vocabulary->bytes(), "abcdefgh");
+  }
+  // As many different bytes, but others.
+  std::string text;
+  for (int i = 0; i < 700; ++i) text += "ABCDEFGH"[(i * i + i / 3) % 8];
+  ASSERT_TRUE(WriteFileAtomically(root_ + "/other.txt", {text}).ok());
+  auto other =
+      TaskRegistry::WithBuiltinTasks()
+          .Create("text",
+                  {{"data", root_ + "/other.txt"}, {"context", kContext}, {"batch", kBatch}})
+          .value();
+  options.resume = true;
+  absl::Status status = Train(*NewSession(), *other, options).status();
+  EXPECT_EQ(status.message(),
+            options.directory +
+                "/checkpoint.safetensors: was trained on a text of 8 different bytes, which aren't "
+                "the 8 of the task's data");
+  // A file without: as those that were written by hand.
+  std::string bare = root_ + "/bare.safetensors";
+  ASSERT_TRUE(SaveParameters(*NewSession(), bare, {}).ok());
+  EXPECT_TRUE(absl::IsFailedPrecondition(LoadVocabulary(bare).status()));
+  EXPECT_TRUE(CheckVocabulary(bare, task_->spec().text).ok());
+}
+
 TEST_F(TrainingTest, RefusesWhatDoesNotFit) {
   TrainingOptions options = Options("a", 3);
   ASSERT_TRUE(Train(*NewSession(), *task_, options).ok());
