@@ -34,12 +34,11 @@ class Run {
     for (const std::vector<int32_t>& prompt : prompts_) {
       shortest_ = std::min(shortest_, static_cast<int64_t>(prompt.size()));
       longest_ = std::max(longest_, static_cast<int64_t>(prompt.size()));
-      result_.prompt_tokens += static_cast<int64_t>(prompt.size());
     }
     first_ = model_.position();
     auto start = Clock::now();
     if (absl::Status status = ReadPrompts(); !status.ok()) return status;
-    result_.prompt_seconds = SecondsSince(start);
+    result_.read_seconds = SecondsSince(start);
     start = Clock::now();
     // All sequences are at the same place; the one with the longest prompt is the last to end.
     for (int64_t place = shortest_; place < longest_ + options_.tokens; ++place) {
@@ -57,6 +56,7 @@ class Run {
     int64_t count = shortest_ == longest_ && options_.tokens == 0 ? shortest_ - 1 : shortest_;
     result_.last.resize(rows_);
     for (int64_t row = 0; row < rows_; ++row) result_.last[row] = prompts_[row][shortest_ - 1];
+    result_.read_tokens = rows_ * count;
     if (count == 0) return absl::OkStatus();
     std::vector<int32_t> tokens(rows_ * count);
     for (int64_t row = 0; row < rows_; ++row)

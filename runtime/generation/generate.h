@@ -38,9 +38,10 @@ struct GenerationOptions {
 };
 
 struct GenerationResult {
-  int64_t prompt_tokens = 0, generated_tokens = 0;  // of all sequences together
-  // Reading what all prompts have at least, and everything after.
-  double prompt_seconds = 0, generation_seconds = 0;
+  // Tokens of all sequences together that were read at once, as far as the shortest prompt goes,
+  // and the time for it; tokens that were drawn, and the time for everything after.
+  int64_t read_tokens = 0, generated_tokens = 0;
+  double read_seconds = 0, generation_seconds = 0;
   // The last token of each sequence, which the model hasn't read: what comes first when it goes on.
   std::vector<int32_t> last;
 };

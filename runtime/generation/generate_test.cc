@@ -71,7 +71,7 @@ TEST(Generate, ReadsThePromptAtOnceAndThenEachToken) {
   Result all = Continue(model, {{1, 2, 3, 4}}, 3);
   EXPECT_EQ(model.reads(), (std::vector<int64_t>{4, 1, 1}));
   EXPECT_EQ(all.texts[0].size(), 3u);
-  EXPECT_EQ(all.result.prompt_tokens, 4);
+  EXPECT_EQ(all.result.read_tokens, 4);
   EXPECT_EQ(all.result.generated_tokens, 3);
   EXPECT_EQ(all.result.last, (Tokens{all.texts[0][2]}));
 }
