@@ -5,6 +5,7 @@
 
 #include "compiler/dialect/linalg_builder.h"
 #include "compiler/dialect/op_support.h"
+#include "compiler/dialect/streaming.h"
 #include "mlir/IR/Builders.h"
 #include "mlir/IR/ImplicitLocOpBuilder.h"
 #include "mlir/IR/TypeUtilities.h"
@@ -92,6 +93,16 @@ LogicalResult CausalConvOp::parameterSpecs(TypeRange types, ArrayRef<int64_t> si
 
 void CausalConvOp::bindSegments(Value segments) { getSegmentsMutable().assign(segments); }
 void CausalConvOp::bindStart(Value) {}
+
+LogicalResult CausalConvOp::stateSpecs(const StreamContext&,
+                                       SmallVectorImpl<StreamStateSpec>& specs) {
+  FailureOr<bool> carried = isCarriedByLayer(*this, getInitial() ? getInitial() : ValueRange());
+  if (failed(carried)) return failure();
+  // One tap looks back on nothing.
+  if (!*carried && getTaps() > 1)
+    specs.push_back({"inputs", cast<RankedTensorType>(getLast().getType())});
+  return success();
+}
 
 Cost CausalConvOp::cost() {
   Cost cost = streamingCost(*this, 2.0 * getTaps());
@@ -210,6 +221,38 @@ FailureOr<SmallVector<Value>> CausalConvOp::decomposeOperation(OpBuilder& b) {
       getParameters()[1]);
   Value last = c.past == 0 ? c.zeros(0) : c.l.sliceDim(source, 1, c.shape[1], c.past);
   return SmallVector<Value>{y, last};
+}
+
+/// The window that goes on to the next call holds zeros for the inputs of other documents than the
+/// last one. So its inputs count for a first token of that document as they are, and no ids are
+/// kept.
+FailureOr<SmallVector<Value>> CausalConvOp::buildStep(OpBuilder& b,
+                                                      const StreamArguments& arguments,
+                                                      SmallVectorImpl<Value>& newStates) {
+  LinalgBuilder l(b, getLoc());
+  Value initial = getInitial();
+  if (!arguments.states.empty()) {
+    Value state = arguments.states[0];
+    initial = initial ? startFrom(l, arguments, initial, state) : state;
+  }
+  if (initial && getTaps() > 1) initial = keepWithinSegment(l, arguments, initial);
+  auto step = cast<CausalConvOp>(b.clone(*getOperation()));
+  step.getInitialMutable().assign(initial ? ValueRange(initial) : ValueRange());
+  Value last = step.getLast();
+  if (arguments.segments && getTaps() > 1) {
+    Conv c(b, step);
+    int64_t time = c.shape[1];
+    Value ids = l.sliceDim(c.extendedSegments(), 1, time, c.past);
+    AffineMap end = AffineMap::get(3, 0, {b.getAffineDimExpr(0), b.getAffineConstantExpr(time - 1)},
+                                   b.getContext());
+    last = l.elementwise(shapeOf(last), c.element, {last, ids, arguments.segments},
+                         {l.identity(3), l.map(3, {0, 1}), end},
+                         [&](ElementwiseBuilder e, ValueRange v) {
+                           return e.select(e.equal(v[1], v[2]), v[0], e.constant(0, c.element));
+                         });
+  }
+  if (!arguments.states.empty()) newStates.push_back(last);
+  return SmallVector<Value>{step.getResult(), last};
 }
 
 LogicalResult CausalConvOp::buildVjp(OpBuilder& b, ValueRange cotangents,

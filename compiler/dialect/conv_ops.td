@@ -15,6 +15,7 @@ def Weir_CausalConvOp : Weir_Op<"causal_conv", [
     Pure, AttrSizedOperandSegments, InferTypeOpAdaptorWithIsCompatible,
     DeclareOpInterfaceMethods<ParameterizedOpInterface, ["parameterSpecs", "bindParameters"]>,
     DeclareOpInterfaceMethods<TimeMixingOpInterface, ["bindSegments", "bindStart"]>,
+    DeclareOpInterfaceMethods<StreamableOpInterface, ["stateSpecs", "buildStep"]>,
     DeclareOpInterfaceMethods<DifferentiableOpInterface, ["buildVjp"]>,
     DeclareOpInterfaceMethods<AggregatedOpInterface, ["decomposeOperation"]>,
     DeclareOpInterfaceMethods<CostOpInterface, ["cost"]>]> {

@@ -4,6 +4,7 @@
 
 #include "compiler/dialect/op_support.h"
 #include "compiler/dialect/region_ops.h"
+#include "compiler/dialect/streaming.h"
 #include "mlir/IR/Builders.h"
 #include "mlir/IR/ImplicitLocOpBuilder.h"
 #include "mlir/IR/TypeUtilities.h"
@@ -194,6 +195,33 @@ LogicalResult RecurrenceOp::verify() {
 void RecurrenceOp::bindSegments(Value segments) { getSegmentsMutable().assign(segments); }
 void RecurrenceOp::bindStart(Value) {}
 bool RecurrenceOp::isCausal() { return !getReverse(); }
+
+LogicalResult RecurrenceOp::stateSpecs(const StreamContext&,
+                                       SmallVectorImpl<StreamStateSpec>& specs) {
+  FailureOr<bool> carried = isCarriedByLayer(*this, getInitial());
+  if (failed(carried)) return failure();
+  if (*carried) return success();
+  for (auto [number, type] : llvm::enumerate(getInitial().getTypes()))
+    specs.push_back({"state" + std::to_string(number), cast<RankedTensorType>(type)});
+  return success();
+}
+
+FailureOr<SmallVector<Value>> RecurrenceOp::buildStep(OpBuilder& b,
+                                                      const StreamArguments& arguments,
+                                                      SmallVectorImpl<Value>& newStates) {
+  LinalgBuilder l(b, getLoc());
+  SmallVector<Value> states;
+  for (auto [number, initial] : llvm::enumerate(getInitial())) {
+    Value state = initial;
+    if (!arguments.states.empty())
+      state = startFrom(l, arguments, initial, arguments.states[number]);
+    states.push_back(keepWithinSegment(l, arguments, state));
+  }
+  auto step = cast<RecurrenceOp>(b.clone(*getOperation()));
+  step.getInitialMutable().assign(states);
+  if (!arguments.states.empty()) llvm::append_range(newStates, step.getFinals());
+  return llvm::to_vector_of<Value>(step.getResults());
+}
 
 Cost RecurrenceOp::cost() {
   Cost cost = streamingCost(*this, 0);

@@ -15,6 +15,7 @@ def Weir_RecurrenceOp : Weir_Op<"recurrence", [
     DeclareOpInterfaceMethods<RegionArgumentsOpInterface, ["regionArgumentTypes"]>,
     DeclareOpInterfaceMethods<DifferentiableOpInterface, ["buildVjp"]>,
     DeclareOpInterfaceMethods<TimeMixingOpInterface, ["bindSegments", "bindStart", "isCausal"]>,
+    DeclareOpInterfaceMethods<StreamableOpInterface, ["stateSpecs", "buildStep"]>,
     DeclareOpInterfaceMethods<CostOpInterface, ["cost"]>]> {
   let summary = "a step function applied from token to token";
   let description = [{

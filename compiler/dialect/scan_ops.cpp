@@ -4,6 +4,7 @@
 #include "compiler/dialect/scan_ops.h"
 
 #include "compiler/dialect/elementwise_builder.h"
+#include "compiler/dialect/streaming.h"
 #include "llvm/ADT/STLExtras.h"
 #include "mlir/IR/AffineMap.h"
 #include "mlir/IR/Builders.h"
@@ -287,6 +288,28 @@ LogicalResult ScanOp::verify() {
 void ScanOp::bindSegments(Value segments) { getSegmentsMutable().assign(segments); }
 void ScanOp::bindStart(Value) {}
 bool ScanOp::isCausal() { return !getReverse(); }
+
+LogicalResult ScanOp::stateSpecs(const StreamContext&, SmallVectorImpl<StreamStateSpec>& specs) {
+  FailureOr<bool> carried = isCarriedByLayer(*this, getInitial() ? getInitial() : ValueRange());
+  if (failed(carried)) return failure();
+  if (!*carried) specs.push_back({"h", cast<RankedTensorType>(getFinal().getType())});
+  return success();
+}
+
+FailureOr<SmallVector<Value>> ScanOp::buildStep(OpBuilder& b, const StreamArguments& arguments,
+                                                SmallVectorImpl<Value>& newStates) {
+  LinalgBuilder l(b, getLoc());
+  Value initial = getInitial();
+  if (!arguments.states.empty()) {
+    Value state = arguments.states[0];
+    initial = initial ? startFrom(l, arguments, initial, state) : state;
+  }
+  initial = keepWithinSegment(l, arguments, initial);
+  auto step = cast<ScanOp>(b.clone(*getOperation()));
+  step.getInitialMutable().assign(initial);
+  if (!arguments.states.empty()) newStates.push_back(step.getFinal());
+  return llvm::to_vector_of<Value>(step.getResults());
+}
 
 Cost ScanOp::cost() {
   Cost cost;

@@ -15,6 +15,7 @@ def Weir_ScanOp : Weir_Op<"scan", [
     Pure, AttrSizedOperandSegments,
     InferTypeOpAdaptorWithIsCompatible,
     DeclareOpInterfaceMethods<TimeMixingOpInterface, ["bindSegments", "bindStart", "isCausal"]>,
+    DeclareOpInterfaceMethods<StreamableOpInterface, ["stateSpecs", "buildStep"]>,
     DeclareOpInterfaceMethods<CostOpInterface, ["cost"]>,
     DeclareOpInterfaceMethods<DifferentiableOpInterface, ["buildVjp"]>]> {
   let summary = "a first-order linear recurrence along time";

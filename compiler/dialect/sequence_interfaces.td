@@ -64,6 +64,34 @@ def TimeMixingOpInterface : OpInterface<"TimeMixingOpInterface"> {
   ];
 }
 
+def StreamableOpInterface : OpInterface<"StreamableOpInterface"> {
+  let cppNamespace = "::weir";
+  let description = [{
+    An op that mixes along time (`TimeMixingOpInterface`) and can be run on a few tokens at a time, what came before them
+    being a state of fixed size. `weir-step-form` asks it for the states, makes them arguments and results of the
+    function, and puts what `buildStep` makes in the op's place. An op without this interface, or one that is not causal,
+    has no step form.
+  }];
+  let methods = [
+    InterfaceMethod<[{
+        Appends the states that the op carries from call to call, besides those that a layer hands it from a
+        `weir.state`: an op whose first states come from one appends nothing. Types are static, with the batch first;
+        names are the op's own, such as `keys`. Fails with a diagnostic at the op where it can't be streamed.
+      }], "::llvm::LogicalResult", "stateSpecs",
+      (ins "const ::weir::StreamContext &":$context,
+           "::llvm::SmallVectorImpl<::weir::StreamStateSpec> &":$specs)>,
+    InterfaceMethod<[{
+        Emits the op on the n new tokens that its operands hold. Returns what replaces its results, and appends the
+        states after those tokens, one for each of `stateSpecs`. What is emitted has gradients, for the states too.
+      }], "::mlir::FailureOr<::llvm::SmallVector<::mlir::Value>>", "buildStep",
+      (ins "::mlir::OpBuilder &":$builder, "const ::weir::StreamArguments &":$arguments,
+           "::llvm::SmallVectorImpl<::mlir::Value> &":$newStates)>,
+    InterfaceMethod<[{
+        How many positions of a document the op knows, if there is an end: a table of positions has one.
+      }], "::std::optional<int64_t>", "positionLimit", (ins), [{}], [{ return ::std::nullopt; }]>,
+  ];
+}
+
 def CostOpInterface : OpInterface<"CostOpInterface"> {
   let cppNamespace = "::weir";
   let description = [{

@@ -4,12 +4,12 @@
 
 #include <cmath>
 
+#include "compiler/dialect/streaming.h"
 #include "mlir/Dialect/Arith/IR/Arith.h"
+#include "mlir/IR/TypeUtilities.h"
 #include "mlir/Interfaces/SideEffectInterfaces.h"
 
 using namespace mlir;
-
-#include "mlir/IR/TypeUtilities.h"
 
 namespace weir {
 
@@ -158,6 +158,9 @@ LogicalResult Expander::bind(Operation* original, Operation* clone, Scope& scope
   if (auto mixing = dyn_cast<TimeMixingOpInterface>(clone)) {
     if (segments && mixing.usesSegments()) mixing.bindSegments(segments);
     if (start && mixing.usesStart()) mixing.bindStart(start);
+    // States are named by it (step_form.cpp).
+    if (start)
+      clone->setAttr(kScopeAttr, builder.getStringAttr(StringRef(scope.prefix).rtrim('.')));
   }
   if (auto random = dyn_cast<RandomOpInterface>(clone)) {
     if (!rng)
