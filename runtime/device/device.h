@@ -1,7 +1,7 @@
 // What a device must do to run programs: give memory, copy, load code, run a list of launches.
 //
-// A device may be used by one thread at a time. Memory and code keep no pointer to the device and
-// may outlive it.
+// All functions may be called from several threads at once. Memory and code keep no pointer to the
+// device and may outlive it.
 #ifndef WEIR_RUNTIME_DEVICE_DEVICE_H_
 #define WEIR_RUNTIME_DEVICE_DEVICE_H_
 
@@ -46,8 +46,9 @@ class LoadedCode {
   virtual ~LoadedCode() = default;
   // The instruction set it was compiled for, of those the program offers.
   virtual const std::string& isa() const = 0;
-  // Runs the launches in order and waits for the last. `observer` may be null.
-  virtual absl::Status Run(absl::Span<const ResolvedLaunch> launches,
+  // Runs the launches in order, on `threads` threads of which the caller is one, and waits for the
+  // last. `observer` may be null.
+  virtual absl::Status Run(absl::Span<const ResolvedLaunch> launches, int threads,
                            const LaunchObserver& observer) = 0;
 };
 
@@ -67,9 +68,9 @@ class Device {
   virtual absl::Status CopyToHost(void* host, const void* source, int64_t bytes) = 0;
   virtual absl::Status Fill(void* destination, uint8_t byte, int64_t bytes) = 0;
 
-  // Loads the best of the program's code objects that the device can run, for `threads` threads.
-  // NotFound if there is none; InvalidArgument if the code lacks a kernel.
-  virtual absl::StatusOr<std::unique_ptr<LoadedCode>> Load(const Program& program, int threads) = 0;
+  // Loads the best of the program's code objects that the device can run. NotFound if there is
+  // none; InvalidArgument if the code lacks a kernel.
+  virtual absl::StatusOr<std::unique_ptr<LoadedCode>> Load(const Program& program) = 0;
 };
 
 }  // namespace weir::runtime

@@ -10,48 +10,89 @@ namespace {
 
 constexpr uint8_t kPoison = 0xff;
 
+// What belongs to the model rather than to one stream through it.
+bool IsShared(const Variable& variable) {
+  return variable.role == Role::kParameter || variable.role == Role::kOptimizer;
+}
+
+absl::Status CheckOptions(const SessionOptions& options) {
+  if (options.threads >= 0) return absl::OkStatus();
+  return absl::InvalidArgumentError(
+      absl::StrCat("the number of threads can't be ", options.threads));
+}
+
 }  // namespace
+
+Session::Session(Device& device, std::shared_ptr<Shared> shared, const SessionOptions& options)
+    : device_(device),
+      shared_(std::move(shared)),
+      threads_(options.threads > 0 ? options.threads : device.default_threads()),
+      poison_(options.poison) {}
 
 absl::StatusOr<std::unique_ptr<Session>> Session::Create(Program program, Device& device,
                                                          const SessionOptions& options) {
   if (absl::Status status = ValidateProgram(program); !status.ok()) return status;
-  if (options.threads < 0) {
-    return absl::InvalidArgumentError(
-        absl::StrCat("the number of threads can't be ", options.threads));
-  }
-  auto session = std::unique_ptr<Session>(new Session(std::move(program), device));
-  session->threads_ = options.threads > 0 ? options.threads : device.default_threads();
-  session->poison_ = options.poison;
-  absl::StatusOr<std::unique_ptr<LoadedCode>> code =
-      device.Load(session->program_, session->threads_);
+  if (absl::Status status = CheckOptions(options); !status.ok()) return status;
+  auto shared = std::make_shared<Shared>();
+  shared->program = std::move(program);
+  absl::StatusOr<std::unique_ptr<LoadedCode>> code = device.Load(shared->program);
   if (!code.ok()) return code.status();
-  session->code_ = *std::move(code);
-  if (absl::Status status = session->AllocateShared(); !status.ok()) return status;
+  shared->code = *std::move(code);
+  for (const Variable& variable : shared->program.variables) {
+    shared->variables.emplace_back();
+    if (!IsShared(variable)) continue;
+    auto memory = device.Allocate(variable.spec.NumBytes());
+    if (!memory.ok()) return memory.status();
+    shared->memory_bytes += (*memory)->bytes();
+    shared->variables.back() = *std::move(memory);
+  }
+  for (const std::string& constant : shared->program.constants) {
+    auto memory = device.Allocate(constant.size());
+    if (!memory.ok()) return memory.status();
+    absl::Status status =
+        device.CopyToDevice((*memory)->address(), constant.data(), constant.size());
+    if (!status.ok()) return status;
+    shared->memory_bytes += (*memory)->bytes();
+    shared->constants.push_back(*std::move(memory));
+  }
+  return CreateOn(device, std::move(shared), options);
+}
+
+absl::StatusOr<std::unique_ptr<Session>> Session::CreateSharing(const Session& other,
+                                                                const SessionOptions& options) {
+  if (absl::Status status = CheckOptions(options); !status.ok()) return status;
+  return CreateOn(other.device_, other.shared_, options);
+}
+
+absl::StatusOr<std::unique_ptr<Session>> Session::CreateOn(Device& device,
+                                                           std::shared_ptr<Shared> shared,
+                                                           const SessionOptions& options) {
+  auto session = std::unique_ptr<Session>(new Session(device, std::move(shared), options));
+  if (absl::Status status = session->AllocateVariables(); !status.ok()) return status;
+  if (absl::Status status = session->AllocateScratch(); !status.ok()) return status;
   return session;
 }
 
-absl::StatusOr<std::unique_ptr<DeviceMemory>> Session::Allocate(int64_t bytes) {
-  memory_bytes_ += bytes;
+absl::StatusOr<std::unique_ptr<DeviceMemory>> Session::AllocateOwn(int64_t bytes) {
+  own_memory_bytes_ += bytes;
   return device_.Allocate(bytes);
 }
 
-absl::Status Session::AllocateShared() {
-  for (const Variable& variable : program_.variables) {
-    auto memory = Allocate(variable.spec.NumBytes());
+absl::Status Session::AllocateVariables() {
+  for (const Variable& variable : program().variables) {
+    variables_.emplace_back();
+    if (IsShared(variable)) continue;
+    auto memory = AllocateOwn(variable.spec.NumBytes());
     if (!memory.ok()) return memory.status();
-    variables_.push_back(*std::move(memory));
+    variables_.back() = *std::move(memory);
   }
-  for (const std::string& constant : program_.constants) {
-    auto memory = Allocate(constant.size());
-    if (!memory.ok()) return memory.status();
-    absl::Status status =
-        device_.CopyToDevice((*memory)->address(), constant.data(), constant.size());
-    if (!status.ok()) return status;
-    constants_.push_back(*std::move(memory));
-  }
+  return absl::OkStatus();
+}
+
+absl::Status Session::AllocateScratch() {
   // Entry points run one at a time, so the largest arena and scratch do for all.
   int64_t arena = 0, shared = 0, per_thread = 0;
-  for (const EntryPoint& entry : program_.entry_points) {
+  for (const EntryPoint& entry : program().entry_points) {
     arena = std::max(arena, entry.arena_bytes);
     shared = std::max(shared, entry.shared_scratch_bytes);
     per_thread = std::max(per_thread, entry.thread_scratch_bytes);
@@ -59,33 +100,39 @@ absl::Status Session::AllocateShared() {
   std::pair<std::unique_ptr<DeviceMemory>*, int64_t> blocks[] = {
       {&arena_, arena}, {&shared_scratch_, shared}, {&thread_scratch_, per_thread * threads_}};
   for (auto& [memory, bytes] : blocks) {
-    auto allocated = Allocate(bytes);
+    auto allocated = AllocateOwn(bytes);
     if (!allocated.ok()) return allocated.status();
     *memory = *std::move(allocated);
   }
   return absl::OkStatus();
 }
 
+const DeviceMemory& Session::VariableMemory(int64_t index) const {
+  const std::unique_ptr<DeviceMemory>& shared = shared_->variables[index];
+  return shared ? *shared : *variables_[index];
+}
+
 absl::Status Session::WriteVariable(absl::string_view name, const HostTensor& value) {
-  int64_t index = program_.FindVariable(name);
+  int64_t index = program().FindVariable(name);
   if (index < 0) {
     return absl::NotFoundError(absl::StrCat("the program has no variable '", name, "'"));
   }
-  const TensorSpec& spec = program_.variables[index].spec;
+  const TensorSpec& spec = program().variables[index].spec;
   if (!SameLayout(spec, value.spec())) {
     return absl::InvalidArgumentError(
         absl::StrCat("the program wants ", spec.ToString(), ", not ", value.spec().ToString()));
   }
-  return device_.CopyToDevice(variables_[index]->address(), value.bytes().data(), spec.NumBytes());
+  return device_.CopyToDevice(VariableMemory(index).address(), value.bytes().data(),
+                              spec.NumBytes());
 }
 
 absl::StatusOr<HostTensor> Session::ReadVariable(absl::string_view name) const {
-  int64_t index = program_.FindVariable(name);
+  int64_t index = program().FindVariable(name);
   if (index < 0) {
     return absl::NotFoundError(absl::StrCat("the program has no variable '", name, "'"));
   }
-  HostTensor value(program_.variables[index].spec);
-  absl::Status status = device_.CopyToHost(value.bytes().data(), variables_[index]->address(),
+  HostTensor value(program().variables[index].spec);
+  absl::Status status = device_.CopyToHost(value.bytes().data(), VariableMemory(index).address(),
                                            value.spec().NumBytes());
   if (!status.ok()) return status;
   return value;
@@ -101,10 +148,10 @@ void* Session::Resolve(const Prepared& prepared, const BufferRef& ref) const {
       memory = prepared.outputs[ref.index].get();
       break;
     case Space::kVariable:
-      memory = variables_[ref.index].get();
+      memory = &VariableMemory(ref.index);
       break;
     case Space::kConstant:
-      memory = constants_[ref.index].get();
+      memory = shared_->constants[ref.index].get();
       break;
     case Space::kArena:
       memory = arena_.get();
@@ -121,19 +168,19 @@ void* Session::Resolve(const Prepared& prepared, const BufferRef& ref) const {
 
 absl::StatusOr<Session::Prepared*> Session::Prepare(absl::string_view entry_point) {
   if (auto it = prepared_.find(entry_point); it != prepared_.end()) return &it->second;
-  const EntryPoint* entry = program_.FindEntryPoint(entry_point);
+  const EntryPoint* entry = program().FindEntryPoint(entry_point);
   if (entry == nullptr) {
     return absl::NotFoundError(absl::StrCat("the program has no entry point '", entry_point, "'"));
   }
   Prepared prepared;
   prepared.entry = entry;
   for (const TensorSpec& spec : entry->inputs) {
-    auto memory = Allocate(spec.NumBytes());
+    auto memory = AllocateOwn(spec.NumBytes());
     if (!memory.ok()) return memory.status();
     prepared.inputs.push_back(*std::move(memory));
   }
   for (const TensorSpec& spec : entry->outputs) {
-    auto memory = Allocate(spec.NumBytes());
+    auto memory = AllocateOwn(spec.NumBytes());
     if (!memory.ok()) return memory.status();
     prepared.outputs.push_back(*std::move(memory));
   }
@@ -183,10 +230,11 @@ absl::Status Session::Run(absl::string_view entry_point, absl::Span<const HostTe
   LaunchObserver observer;
   if (observer_) {
     observer = [&](int64_t launch, double seconds) {
-      observer_({entry.name, program_.kernels[entry.launches[launch].kernel], launch, seconds});
+      observer_({entry.name, program().kernels[entry.launches[launch].kernel], launch, seconds});
     };
   }
-  if (absl::Status status = code_->Run((*prepared)->launches, observer); !status.ok()) {
+  if (absl::Status status = shared_->code->Run((*prepared)->launches, threads_, observer);
+      !status.ok()) {
     return status;
   }
   outputs->resize(entry.outputs.size());

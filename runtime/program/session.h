@@ -38,21 +38,33 @@ struct LaunchTime {
   double seconds;
 };
 
-// Not thread-safe.
+// Threads: a session is used by one thread at a time, not always the same one. Sessions that share
+// a program may be used by several threads at once, each by one, as long as none of them changes
+// what is shared: parameters and optimizer state are written (WriteVariable, `init`, `train_step`)
+// while no other session runs. Kernels start OpenMP threads of their own, options.threads of them
+// for each thread that calls Run; many sessions at once are quickest with one each.
 class Session {
  public:
   // Loads the code and allocates zeroed variables. The device must outlive the session.
   static absl::StatusOr<std::unique_ptr<Session>> Create(Program program, Device& device,
                                                          const SessionOptions& options);
 
-  const Program& program() const { return program_; }
-  const std::string& isa() const { return code_->isa(); }
+  // A further session on the program of `other`, with the same code, constants, parameters and
+  // optimizer state in memory. States, counters, arena and scratch are its own, the variables among
+  // them zero. What is shared lives as long as any of the sessions.
+  static absl::StatusOr<std::unique_ptr<Session>> CreateSharing(const Session& other,
+                                                                const SessionOptions& options);
+
+  const Program& program() const { return shared_->program; }
+  const std::string& isa() const { return shared_->code->isa(); }
   int threads() const { return threads_; }
-  // Bytes of variables, constants, arena and scratch.
-  int64_t memory_bytes() const { return memory_bytes_; }
+  // Bytes of variables, constants, arena, scratch, inputs and outputs.
+  int64_t memory_bytes() const { return shared_->memory_bytes + own_memory_bytes_; }
+  // Those of them that are no other session's.
+  int64_t own_memory_bytes() const { return own_memory_bytes_; }
 
   bool HasEntryPoint(absl::string_view name) const {
-    return program_.FindEntryPoint(name) != nullptr;
+    return program().FindEntryPoint(name) != nullptr;
   }
 
   // NotFound if there is no such variable, InvalidArgument if its type or shape differs.
@@ -78,21 +90,35 @@ class Session {
     std::vector<ResolvedLaunch> launches;
   };
 
-  Session(Program program, Device& device) : program_(std::move(program)), device_(device) {}
+  // What sessions of a program have in common. Only the memory of variables ever changes.
+  struct Shared {
+    Program program;
+    std::unique_ptr<LoadedCode> code;
+    std::vector<std::unique_ptr<DeviceMemory>> constants;
+    std::vector<std::unique_ptr<DeviceMemory>> variables;  // null where each session has its own
+    int64_t memory_bytes = 0;
+  };
 
-  absl::StatusOr<std::unique_ptr<DeviceMemory>> Allocate(int64_t bytes);
-  absl::Status AllocateShared();
+  Session(Device& device, std::shared_ptr<Shared> shared, const SessionOptions& options);
+
+  // A session with memory of its own on what is shared.
+  static absl::StatusOr<std::unique_ptr<Session>> CreateOn(Device& device,
+                                                           std::shared_ptr<Shared> shared,
+                                                           const SessionOptions& options);
+  absl::StatusOr<std::unique_ptr<DeviceMemory>> AllocateOwn(int64_t bytes);
+  absl::Status AllocateVariables();
+  absl::Status AllocateScratch();
+  const DeviceMemory& VariableMemory(int64_t index) const;
   absl::StatusOr<Prepared*> Prepare(absl::string_view entry_point);
   void* Resolve(const Prepared& prepared, const BufferRef& ref) const;
   absl::Status Poison(const Prepared& prepared);
 
-  Program program_;
   Device& device_;
-  int threads_ = 1;
-  bool poison_ = false;
-  int64_t memory_bytes_ = 0;
-  std::unique_ptr<LoadedCode> code_;
-  std::vector<std::unique_ptr<DeviceMemory>> variables_, constants_;
+  std::shared_ptr<Shared> shared_;
+  int threads_;
+  bool poison_;
+  int64_t own_memory_bytes_ = 0;
+  std::vector<std::unique_ptr<DeviceMemory>> variables_;  // null where shared
   std::unique_ptr<DeviceMemory> arena_, shared_scratch_, thread_scratch_;
   std::map<std::string, Prepared, std::less<>> prepared_;
   std::function<void(const LaunchTime&)> observer_;

@@ -3,6 +3,7 @@
 #include <cmath>
 #include <memory>
 #include <string>
+#include <thread>
 #include <vector>
 
 #include "gtest/gtest.h"
@@ -74,6 +75,48 @@ TEST_F(SessionTest, PoisonShowsWhatIsReadUnwritten) {
                                    Ids({1, 2, 3, 0, 1, -1}, "targets")};
   ASSERT_TRUE(poisoned->Run("train_step", batch, &outputs_).ok());
   EXPECT_NEAR(outputs_[0].Number(0), std::log(4.0), 1e-5);
+}
+
+TEST_F(SessionTest, SharingSessionsHaveTheSameParametersAndStatesOfTheirOwn) {
+  auto other = Session::CreateSharing(*session_, {1}).value();
+  EXPECT_EQ(other->threads(), 1);
+  EXPECT_LT(other->own_memory_bytes(), other->memory_bytes());
+  HostTensor rng({"rng", ElementType::kI64, {2}});
+  rng.As<int64_t>()[0] = 7;
+  ASSERT_TRUE(session_->WriteVariable("rng", rng).ok());
+  ASSERT_TRUE(session_->Run("init", {}, &outputs_).ok());
+  EXPECT_EQ(other->ReadVariable("rng").value().Number(0), 0);
+  EXPECT_NE(session_->ReadVariable("bigram.weight").value().Number(0), 0);
+  EXPECT_EQ(other->ReadVariable("bigram.weight").value().bytes(),
+            session_->ReadVariable("bigram.weight").value().bytes());
+  std::vector<HostTensor> batch = {Ids({0, 1, 2, 3, 0, 1}, "tokens"),
+                                   Ids({1, 2, 3, 0, 1, -1}, "targets")};
+  ASSERT_TRUE(session_->Run("eval", batch, &outputs_).ok());
+  double loss = outputs_[0].Number(0);
+  // What is shared stays when the first session goes.
+  session_.reset();
+  ASSERT_TRUE(other->Run("eval", batch, &outputs_).ok());
+  EXPECT_EQ(outputs_[0].Number(0), loss);
+  EXPECT_FALSE(Session::CreateSharing(*other, {-1}).ok());
+}
+
+TEST_F(SessionTest, SharingSessionsRunAtOnce) {
+  ASSERT_TRUE(session_->Run("init", {}, &outputs_).ok());
+  auto run = [&](int thread) {
+    auto session = Session::CreateSharing(*session_, {thread}).value();
+    std::vector<HostTensor> batch = {Ids({0, 1, 2, 3, 0, thread}, "tokens"),
+                                     Ids({1, 2, 3, 0, 1, -1}, "targets")};
+    std::vector<HostTensor> outputs;
+    for (int i = 0; i < 200; ++i) {
+      ASSERT_TRUE(session->Run("threads", {}, &outputs).ok());
+      ASSERT_EQ(outputs[0].As<int64_t>()[0], thread);
+      ASSERT_TRUE(session->Run("eval", batch, &outputs).ok());
+      ASSERT_EQ(outputs[2].As<int64_t>()[0], 5);
+    }
+  };
+  std::vector<std::thread> threads;
+  for (int i = 1; i <= 3; ++i) threads.emplace_back(run, i);
+  for (std::thread& thread : threads) thread.join();
 }
 
 TEST_F(SessionTest, ObserverSeesEveryLaunch) {

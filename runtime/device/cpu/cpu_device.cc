@@ -58,20 +58,16 @@ using Kernel = void (*)(void* const*);
 
 class CpuCode : public LoadedCode {
  public:
-  CpuCode(std::string isa, std::unique_ptr<SharedObject> object, std::vector<Kernel> kernels,
-          int threads)
-      : isa_(std::move(isa)),
-        object_(std::move(object)),
-        kernels_(std::move(kernels)),
-        threads_(threads) {}
+  CpuCode(std::string isa, std::unique_ptr<SharedObject> object, std::vector<Kernel> kernels)
+      : isa_(std::move(isa)), object_(std::move(object)), kernels_(std::move(kernels)) {}
 
   const std::string& isa() const override { return isa_; }
 
-  absl::Status Run(absl::Span<const ResolvedLaunch> launches,
+  absl::Status Run(absl::Span<const ResolvedLaunch> launches, int threads,
                    const LaunchObserver& observer) override {
     // The number is a property of the calling thread, so it is set for each run.
     omp_set_dynamic(0);
-    omp_set_num_threads(threads_);
+    omp_set_num_threads(std::max(1, threads));
     for (size_t i = 0; i < launches.size(); ++i) {
       if (!observer) {
         kernels_[launches[i].kernel](launches[i].buffers.data());
@@ -89,7 +85,6 @@ class CpuCode : public LoadedCode {
   std::string isa_;
   std::unique_ptr<SharedObject> object_;
   std::vector<Kernel> kernels_;
-  int threads_;
 };
 
 }  // namespace
@@ -147,7 +142,7 @@ absl::Status CpuDevice::Fill(void* destination, uint8_t byte, int64_t bytes) {
   return absl::OkStatus();
 }
 
-absl::StatusOr<std::unique_ptr<LoadedCode>> CpuDevice::Load(const Program& program, int threads) {
+absl::StatusOr<std::unique_ptr<LoadedCode>> CpuDevice::Load(const Program& program) {
   // Best first; what the program lacks is passed over, unless a level was forced.
   const CodeObject* chosen = nullptr;
   bool allowed = false;
@@ -177,8 +172,7 @@ absl::StatusOr<std::unique_ptr<LoadedCode>> CpuDevice::Load(const Program& progr
     }
     kernels.push_back(reinterpret_cast<Kernel>(symbol));
   }
-  return std::make_unique<CpuCode>(chosen->isa, *std::move(object), std::move(kernels),
-                                   std::max(1, threads));
+  return std::make_unique<CpuCode>(chosen->isa, *std::move(object), std::move(kernels));
 }
 
 }  // namespace weir::runtime

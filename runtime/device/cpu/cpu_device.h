@@ -34,7 +34,7 @@ class CpuDevice : public Device {
   absl::Status CopyToDevice(void* destination, const void* host, int64_t bytes) override;
   absl::Status CopyToHost(void* host, const void* source, int64_t bytes) override;
   absl::Status Fill(void* destination, uint8_t byte, int64_t bytes) override;
-  absl::StatusOr<std::unique_ptr<LoadedCode>> Load(const Program& program, int threads) override;
+  absl::StatusOr<std::unique_ptr<LoadedCode>> Load(const Program& program) override;
 
  private:
   CpuDevice(std::string isa, bool forced) : isa_(std::move(isa)), forced_(forced) {}
