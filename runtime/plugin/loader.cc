@@ -83,8 +83,6 @@ class NameChecker {
     return absl::OkStatus();
   }
 
-  bool Has(const std::string& name) const { return names_.count(name) > 0; }
-
  private:
   const std::string& file_;
   absl::string_view kind_;
@@ -102,80 +100,90 @@ absl::Status CheckCount(const std::string& file, absl::string_view kind, const v
   return absl::OkStatus();
 }
 
-absl::Status ReadLayers(const WeirPlugin& plugin, LoadedPlugin& result) {
-  const std::string& file = result.file;
-  absl::Status status = CheckCount(file, "layer", plugin.layers, plugin.layer_count);
-  NameChecker names(file, "layer");
-  for (size_t i = 0; status.ok() && i < plugin.layer_count; ++i) {
-    WeirLayer layer;
-    status = CopySized(file, plugin.layers[i], kLayerSize, absl::StrCat("layer ", i), &layer);
-    if (status.ok()) status = names.Add(layer.name, i);
-    if (!status.ok()) return status;
-    const std::string what = absl::StrCat("layer '", layer.name, "': ");
-    if (layer.ir == nullptr) return Refuse(file, absl::StrCat(what, "its IR text is null"));
-    absl::StatusOr<std::vector<LayerText>> found = FindLayers(layer.ir);
-    if (!found.ok()) return Refuse(file, absl::StrCat(what, found.status().message()));
-    if (found->size() != 1 || found->front().name != layer.name) {
-      std::string defined;
-      for (const LayerText& text : *found) absl::StrAppend(&defined, " @", text.name);
-      return Refuse(file,
-                    absl::StrCat(what, "its IR text must define weir.layer @", layer.name,
-                                 " and no other; it defines", defined.empty() ? " none" : defined));
-    }
-    std::string doc = layer.doc == nullptr ? found->front().doc : layer.doc;
-    result.layers.push_back({layer.name, layer.ir, std::move(doc)});
+// Reads an array of a plugin: copies each item, checks its name, and hands it to `read`.
+template <typename T, typename Read>
+absl::Status ReadItems(const std::string& file, absl::string_view kind, const T* const* items,
+                       size_t count, size_t minimum, Read read) {
+  absl::Status status = CheckCount(file, kind, items, count);
+  NameChecker names(file, kind);
+  for (size_t i = 0; status.ok() && i < count; ++i) {
+    T item;
+    status = CopySized(file, items[i], minimum, absl::StrCat(kind, " ", i), &item);
+    if (status.ok()) status = names.Add(item.name, i);
+    if (status.ok()) status = read(item);
   }
   return status;
 }
 
-absl::Status ReadKernels(const WeirPlugin& plugin, LoadedPlugin& result) {
+absl::Status ReadLayer(const WeirLayer& layer, LoadedPlugin& result) {
   const std::string& file = result.file;
-  absl::Status status = CheckCount(file, "kernel", plugin.kernels, plugin.kernel_count);
-  NameChecker names(file, "kernel");
-  for (size_t i = 0; status.ok() && i < plugin.kernel_count; ++i) {
-    WeirKernel kernel;
-    status = CopySized(file, plugin.kernels[i], kKernelSize, absl::StrCat("kernel ", i), &kernel);
-    if (status.ok()) status = names.Add(kernel.name, i);
-    if (!status.ok()) return status;
-    if (kernel.function == nullptr) {
-      return Refuse(file, absl::StrCat("kernel '", kernel.name, "': its function is null"));
-    }
-    result.kernels.push_back(
-        {kernel.name, kernel.function, Text(kernel.vjp_name), Text(kernel.step_name)});
+  const std::string what = absl::StrCat("layer '", layer.name, "': ");
+  if (layer.ir == nullptr) return Refuse(file, absl::StrCat(what, "its IR text is null"));
+  absl::StatusOr<std::vector<LayerText>> found = FindLayers(layer.ir);
+  if (!found.ok()) return Refuse(file, absl::StrCat(what, found.status().message()));
+  if (found->size() != 1 || found->front().name != layer.name) {
+    std::string defined;
+    for (const LayerText& text : *found) absl::StrAppend(&defined, " @", text.name);
+    return Refuse(file,
+                  absl::StrCat(what, "its IR text must define weir.layer @", layer.name,
+                               " and no other; it defines", defined.empty() ? " none" : defined));
   }
-  for (const PluginKernel& kernel : result.kernels) {
+  std::string doc = layer.doc == nullptr ? found->front().doc : layer.doc;
+  result.layers.push_back({layer.name, layer.ir, std::move(doc)});
+  return absl::OkStatus();
+}
+
+absl::Status ReadKernel(const WeirKernel& kernel, LoadedPlugin& result) {
+  if (kernel.function == nullptr) {
+    return Refuse(result.file, absl::StrCat("kernel '", kernel.name, "': its function is null"));
+  }
+  result.kernels.push_back(
+      {kernel.name, kernel.function, Text(kernel.vjp_name), Text(kernel.step_name)});
+  return absl::OkStatus();
+}
+
+// Gradients and steps may be named before the kernels that they are.
+absl::Status CheckKernelReferences(const LoadedPlugin& plugin) {
+  std::set<absl::string_view> names;
+  for (const PluginKernel& kernel : plugin.kernels) names.insert(kernel.name);
+  for (const PluginKernel& kernel : plugin.kernels) {
     for (const std::string* other : {&kernel.vjp_name, &kernel.step_name}) {
-      if (!other->empty() && !names.Has(*other)) {
-        return Refuse(file, absl::StrCat("kernel '", kernel.name, "' names '", *other, "' as its ",
-                                         other == &kernel.vjp_name ? "gradient" : "step",
-                                         ", but the plugin has no such kernel"));
-      }
+      if (other->empty() || names.count(*other) > 0) continue;
+      return Refuse(plugin.file,
+                    absl::StrCat("kernel '", kernel.name, "' names '", *other, "' as its ",
+                                 other == &kernel.vjp_name ? "gradient" : "step",
+                                 ", but the plugin has no such kernel"));
     }
   }
-  return status;
+  return absl::OkStatus();
 }
 
-absl::Status ReadTasks(const WeirPlugin& plugin, LoadedPlugin& result) {
-  const std::string& file = result.file;
-  absl::Status status = CheckCount(file, "task", plugin.tasks, plugin.task_count);
-  NameChecker names(file, "task");
-  for (size_t i = 0; status.ok() && i < plugin.task_count; ++i) {
-    WeirTask task;
-    status = CopySized(file, plugin.tasks[i], kTaskSize, absl::StrCat("task ", i), &task);
-    if (status.ok()) status = names.Add(task.name, i);
-    if (!status.ok()) return status;
-    const char* missing = task.create == nullptr       ? "create"
-                          : task.vocabulary == nullptr ? "vocabulary"
-                          : task.length == nullptr     ? "length"
-                          : task.fill == nullptr       ? "fill"
-                                                       : nullptr;
-    if (missing != nullptr) {
-      return Refuse(file,
-                    absl::StrCat("task '", task.name, "': its function '", missing, "' is null"));
-    }
-    result.tasks.push_back({task.name, Text(task.doc), Text(task.options), task});
+absl::Status ReadTask(const WeirTask& task, LoadedPlugin& result) {
+  const char* missing = task.create == nullptr       ? "create"
+                        : task.vocabulary == nullptr ? "vocabulary"
+                        : task.length == nullptr     ? "length"
+                        : task.fill == nullptr       ? "fill"
+                                                     : nullptr;
+  if (missing != nullptr) {
+    return Refuse(result.file,
+                  absl::StrCat("task '", task.name, "': its function '", missing, "' is null"));
   }
-  return status;
+  result.tasks.push_back({task.name, Text(task.doc), Text(task.options), task});
+  return absl::OkStatus();
+}
+
+absl::Status ReadContents(const WeirPlugin& plugin, LoadedPlugin& result) {
+  const std::string& file = result.file;
+  absl::Status status = ReadItems(file, "layer", plugin.layers, plugin.layer_count, kLayerSize,
+                                  [&](const WeirLayer& layer) { return ReadLayer(layer, result); });
+  if (!status.ok()) return status;
+  status = ReadItems(file, "kernel", plugin.kernels, plugin.kernel_count, kKernelSize,
+                     [&](const WeirKernel& kernel) { return ReadKernel(kernel, result); });
+  if (!status.ok()) return status;
+  status = CheckKernelReferences(result);
+  if (!status.ok()) return status;
+  return ReadItems(file, "task", plugin.tasks, plugin.task_count, kTaskSize,
+                   [&](const WeirTask& task) { return ReadTask(task, result); });
 }
 
 }  // namespace
@@ -277,9 +285,7 @@ absl::StatusOr<LoadedPlugin> ReadPlugin(const WeirPlugin* plugin, const std::str
   result.name = copy.name;
   result.version_text = Text(copy.version_text);
   result.description = Text(copy.description);
-  status = ReadLayers(copy, result);
-  if (status.ok()) status = ReadKernels(copy, result);
-  if (status.ok()) status = ReadTasks(copy, result);
+  status = ReadContents(copy, result);
   if (!status.ok()) return status;
   return result;
 }

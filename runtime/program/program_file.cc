@@ -11,6 +11,7 @@
 #include <utility>
 
 #include "absl/strings/str_cat.h"
+#include "runtime/base/checksum.h"
 #include "runtime/base/file.h"
 #include "runtime/program/program.h"
 
@@ -20,21 +21,6 @@ namespace {
 constexpr absl::string_view kMagic = "WEIRPROG";
 constexpr uint32_t kFormatVersion = 1;
 constexpr size_t kHeaderBytes = 32;
-
-// FNV-1a over 8-byte words, then over the rest. It is there for accidents, not for attackers: what
-// it lets through is still read with bounds checks.
-uint64_t Checksum(absl::string_view bytes) {
-  uint64_t hash = 0xcbf29ce484222325u;
-  auto mix = [&](uint64_t word) { hash = (hash ^ word) * 0x100000001b3u, hash ^= hash >> 29; };
-  mix(bytes.size());
-  for (; bytes.size() >= 8; bytes.remove_prefix(8)) {
-    uint64_t word;
-    std::memcpy(&word, bytes.data(), 8);
-    mix(word);
-  }
-  for (char c : bytes) mix(static_cast<unsigned char>(c));
-  return hash;
-}
 
 class Writer {
  public:

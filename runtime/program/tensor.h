@@ -37,6 +37,8 @@ class HostTensor {
 
   // Element `i` of any type as a double.
   double Number(int64_t i) const;
+  // Sets element `i` of any type: bf16 rounds to the nearest, integers drop the fraction.
+  void SetNumber(int64_t i, double value);
 
  private:
   TensorSpec spec_;
