@@ -3,6 +3,7 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <string>
 #include <type_traits>
 #include <utility>
 #include <vector>
@@ -21,6 +22,7 @@ class HostTensor {
   explicit HostTensor(TensorSpec spec) : spec_(std::move(spec)), bytes_(spec_.NumBytes()) {}
 
   const TensorSpec& spec() const { return spec_; }
+  void Rename(std::string name) { spec_.name = std::move(name); }
   absl::Span<char> bytes() { return absl::MakeSpan(bytes_); }
   absl::Span<const char> bytes() const { return bytes_; }
 

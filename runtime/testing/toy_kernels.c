@@ -102,6 +102,38 @@ void toy_eval(void* const* buffers) {
   *(int64_t*)buffers[7] = counts[2];
 }
 
+// Buffers: state sum [b,v] f32, state start i64, sizes.
+void toy_reset(void* const* buffers) {
+  float* sum = buffers[0];
+  const Sizes* sizes = buffers[2];
+  for (int64_t i = 0; i < sizes->batch * sizes->vocabulary; ++i) sum[i] = 0.25f;
+  *(int64_t*)buffers[1] = 0;
+}
+
+// sum' = sum / 2 + W[token]; the output is sum' and, in its first element, the last digit of the
+// token's place more. Buffers: tokens [b,n], W, state sum [b,v], state start i64, sizes, output
+// [b,n,v].
+static void read_tokens(void* const* buffers, int64_t n) {
+  const int32_t* tokens = buffers[0];
+  const float* weight = buffers[1];
+  int64_t* start = buffers[3];
+  const Sizes* sizes = buffers[4];
+  int64_t v = sizes->vocabulary;
+  for (int64_t b = 0; b < sizes->batch; ++b) {
+    float* sum = (float*)buffers[2] + b * v;
+    for (int64_t t = 0; t < n; ++t) {
+      float* output = (float*)buffers[5] + (b * n + t) * v;
+      const float* row = weight + tokens[b * n + t] * v;
+      for (int64_t j = 0; j < v; ++j) output[j] = sum[j] = 0.5f * sum[j] + row[j];
+      output[0] += (float)((*start + t) % 10);
+    }
+  }
+  *start += n;
+}
+
+void toy_step(void* const* buffers) { read_tokens(buffers, 1); }
+void toy_prefill(void* const* buffers) { read_tokens(buffers, ((const Sizes*)buffers[4])->length); }
+
 // Buffers: arena f32, shared scratch f32, output [3] f32, of which the last is left alone.
 void toy_unwritten(void* const* buffers) {
   float* output = buffers[2];

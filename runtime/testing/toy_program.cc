@@ -71,4 +71,33 @@ Program ToyProgram(int64_t batch, int64_t length, int64_t vocabulary) {
   return program;
 }
 
+Program ToyStreamProgram(int64_t batch, int64_t chunk, int64_t vocabulary) {
+  Program program = ToyProgram(batch, chunk, vocabulary);
+  program.kernels = {"toy_init", "toy_reset", "toy_step", "toy_prefill"};
+  const int64_t sum = program.variables.size(), start = sum + 1;
+  program.variables.push_back(
+      {{"state.sum", ElementType::kF32, {batch, vocabulary}}, Role::kState});
+  program.variables.push_back({{"state.stream.start", ElementType::kI64, {}}, Role::kState});
+
+  BufferRef size{Space::kConstant, 0, 0};
+  BufferRef sum_ref{Space::kVariable, sum, 0}, start_ref{Space::kVariable, start, 0};
+  EntryPoint init = *program.FindEntryPoint("init");
+  EntryPoint reset;
+  reset.name = "reset";
+  reset.launches = {{1, {sum_ref, start_ref, size}}};
+  auto reads = [&](const std::string& name, int32_t kernel, int64_t tokens) {
+    EntryPoint entry;
+    entry.name = name;
+    entry.inputs = {{"tokens", ElementType::kI32, {batch, tokens}}};
+    entry.outputs = {{"output", ElementType::kF32, {batch, tokens, vocabulary}}};
+    entry.launches = {{kernel,
+                       {BufferRef{Space::kInput, 0, 0}, BufferRef{Space::kVariable, 0, 0}, sum_ref,
+                        start_ref, size, BufferRef{Space::kOutput, 0, 0}}}};
+    return entry;
+  };
+  program.entry_points = {init, reset, reads("step", 2, 1)};
+  if (chunk > 0) program.entry_points.push_back(reads("prefill", 3, chunk));
+  return program;
+}
+
 }  // namespace weir::runtime

@@ -14,6 +14,10 @@ namespace weir::runtime {
 // among the test's data.
 Program ToyProgram(int64_t batch, int64_t length, int64_t vocabulary);
 
+// The same for a stream: the entry points `init`, `reset`, `step` and, if `chunk` isn't 0,
+// `prefill`, with the states `state.sum` and `state.stream.start` and the output `output`.
+Program ToyStreamProgram(int64_t batch, int64_t chunk, int64_t vocabulary);
+
 }  // namespace weir::runtime
 
 #endif  // WEIR_RUNTIME_TESTING_TOY_PROGRAM_H_
