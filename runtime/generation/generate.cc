@@ -57,11 +57,15 @@ class Run {
     result_.last.resize(rows_);
     for (int64_t row = 0; row < rows_; ++row) result_.last[row] = prompts_[row][shortest_ - 1];
     result_.read_tokens = rows_ * count;
-    if (count == 0) return absl::OkStatus();
-    std::vector<int32_t> tokens(rows_ * count);
-    for (int64_t row = 0; row < rows_; ++row)
-      std::copy_n(prompts_[row].begin(), count, tokens.begin() + row * count);
-    return Read(tokens);
+    std::vector<int32_t> tokens;
+    for (int64_t begin = 0, n; begin < count; begin += n) {
+      n = std::min(model_.block(), count - begin);
+      tokens.resize(rows_ * n);
+      for (int64_t row = 0; row < rows_; ++row)
+        std::copy_n(prompts_[row].begin() + begin, n, tokens.begin() + row * n);
+      if (absl::Status status = Read(tokens); !status.ok()) return status;
+    }
+    return absl::OkStatus();
   }
 
   absl::Status Read(const std::vector<int32_t>& tokens) {

@@ -26,6 +26,8 @@ class TokenModel {
   virtual int64_t sequences() const = 0;
   // Tokens that each sequence has read.
   virtual int64_t position() const = 0;
+  // How many tokens of each sequence it is best given at once, if there are that many.
+  virtual int64_t block() const = 0;
   // Reads `tokens` (sequences x n, row-major, n > 0) and gives the logits for what follows the last
   // of them: sequences x classes, valid until the next call.
   virtual absl::StatusOr<absl::Span<const double>> Read(absl::Span<const int32_t> tokens) = 0;

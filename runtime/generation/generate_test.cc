@@ -20,6 +20,7 @@ class HashModel : public TokenModel {
 
   int64_t sequences() const override { return static_cast<int64_t>(hashes_.size()); }
   int64_t position() const override { return position_; }
+  int64_t block() const override { return 3; }
   absl::StatusOr<absl::Span<const double>> Read(absl::Span<const int32_t> tokens) override {
     int64_t n = static_cast<int64_t>(tokens.size()) / sequences();
     int64_t classes = static_cast<int64_t>(logits_.size()) / sequences();
@@ -66,10 +67,10 @@ Result Continue(TokenModel& model, const std::vector<Tokens>& prompts, int64_t t
   return all;
 }
 
-TEST(Generate, ReadsThePromptAtOnceAndThenEachToken) {
+TEST(Generate, ReadsThePromptInBlocksAndThenEachToken) {
   HashModel model(1, 10);
   Result all = Continue(model, {{1, 2, 3, 4}}, 3);
-  EXPECT_EQ(model.reads(), (std::vector<int64_t>{4, 1, 1}));
+  EXPECT_EQ(model.reads(), (std::vector<int64_t>{3, 1, 1, 1}));
   EXPECT_EQ(all.texts[0].size(), 3u);
   EXPECT_EQ(all.result.read_tokens, 4);
   EXPECT_EQ(all.result.generated_tokens, 3);

@@ -18,6 +18,7 @@ class Successor : public TokenModel {
 
   int64_t sequences() const override { return sequences_; }
   int64_t position() const override { return position_; }
+  int64_t block() const override { return 5; }
   absl::StatusOr<absl::Span<const double>> Read(absl::Span<const int32_t> tokens) override {
     int64_t n = static_cast<int64_t>(tokens.size()) / sequences_;
     position_ += n;

@@ -14,6 +14,7 @@
 #define WEIR_RUNTIME_STREAMING_STREAM_H_
 
 #include <cstdint>
+#include <map>
 #include <string>
 #include <vector>
 
@@ -60,12 +61,13 @@ class Stream {
                        std::vector<HostTensor>* outputs);
 
   // The states as safetensors, without the prefix "state.", with fingerprints of the model and of
-  // its parameters. Written whole or not at all.
-  absl::Status SaveState(const std::string& path) const;
+  // its parameters, and with more metadata if there are any. Written whole or not at all.
+  absl::Status SaveState(const std::string& path,
+                         const std::map<std::string, std::string>& more = {}) const;
 
   // Goes on where SaveState was called, in any program of the same model, with the same parameters
-  // and batch. Anything else is refused with a message that says what differs, and nothing has
-  // changed then.
+  // and batch; the states of one row serve any number of rows. Anything else is refused with a
+  // message that says what differs, and nothing has changed then.
   absl::Status LoadState(const std::string& path);
 
  private:

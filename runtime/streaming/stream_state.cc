@@ -84,13 +84,18 @@ class StateReader {
       const std::string name = FileName(variable.spec.name);
       const SafetensorsEntry* entry = file_.Find(name);
       if (entry == nullptr) return Refuse("lacks the state '", name, "'");
-      if (!SameLayout(entry->spec, variable.spec)) {
+      const std::vector<int64_t>& shape = variable.spec.shape;
+      TensorSpec one_row = variable.spec;
+      if (!shape.empty()) one_row.shape[0] = 1;
+      if (!SameLayout(entry->spec, variable.spec) && !SameLayout(entry->spec, one_row)) {
         TensorSpec wanted = variable.spec;
         wanted.name = name;
         return Refuse("holds ", entry->spec.ToString(), "; the program has ", wanted.ToString());
       }
       HostTensor value(variable.spec);
-      std::copy(entry->data.begin(), entry->data.end(), value.bytes().begin());
+      // Once, or for each row.
+      for (size_t done = 0; done < value.bytes().size(); done += entry->data.size())
+        std::copy(entry->data.begin(), entry->data.end(), value.bytes().begin() + done);
       values_.push_back(std::move(value));
     }
     if (values_.size() == file_.entries().size()) return absl::OkStatus();
@@ -112,7 +117,8 @@ class StateReader {
 
 }  // namespace
 
-absl::Status Stream::SaveState(const std::string& path) const {
+absl::Status Stream::SaveState(const std::string& path,
+                               const std::map<std::string, std::string>& more) const {
   std::vector<HostTensor> tensors;
   for (const Variable& variable : session_->program().variables) {
     if (variable.role != Role::kState) continue;
@@ -123,11 +129,12 @@ absl::Status Stream::SaveState(const std::string& path) const {
   }
   absl::StatusOr<std::string> parameters = ParameterFingerprint(*session_);
   if (!parameters.ok()) return parameters.status();
-  return WriteSafetensors(path, tensors,
-                          {{kFormatKey, kFormat},
-                           {kModelKey, ModelFingerprint(session_->program())},
-                           {kParametersKey, *parameters},
-                           {kPositionKey, absl::StrCat(position_)}});
+  std::map<std::string, std::string> metadata = {{kFormatKey, kFormat},
+                                                 {kModelKey, ModelFingerprint(session_->program())},
+                                                 {kParametersKey, *parameters},
+                                                 {kPositionKey, absl::StrCat(position_)}};
+  metadata.insert(more.begin(), more.end());
+  return WriteSafetensors(path, tensors, metadata);
 }
 
 absl::Status Stream::LoadState(const std::string& path) {

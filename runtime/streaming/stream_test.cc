@@ -162,6 +162,24 @@ TEST_F(StreamTest, PositionsAreOf64Bits) {
   EXPECT_EQ(outputs_[0].Number(0), 0.125 + kStart % 10);
 }
 
+TEST_F(StreamTest, TheStateOfOneRowServesAll) {
+  auto single = Open(ToyStreamProgram(1, kChunk, kVocabulary));
+  Stream one = Stream::Create(*single).value();
+  ASSERT_TRUE(one.Prefill({Tokens(0, 7, 1)}, Which::kLast, &outputs_).ok());
+  ASSERT_TRUE(one.SaveState(File("one"), {{"note", "of one row"}}).ok());
+  EXPECT_EQ(SafetensorsFile::Open(File("one")).value().metadata().at("note"), "of one row");
+  absl::Status status = stream_->LoadState(File("one"));
+  ASSERT_TRUE(status.ok()) << status;
+  EXPECT_EQ(stream_->position(), 7);
+  HostTensor all = session_->ReadVariable("state.sum").value();
+  HostTensor row = single->ReadVariable("state.sum").value();
+  for (int64_t i = 0; i < kBatch * kVocabulary; ++i)
+    EXPECT_EQ(all.Number(i), row.Number(i % kVocabulary));
+  // But not those of two one.
+  ASSERT_TRUE(stream_->SaveState(File("two")).ok());
+  EXPECT_FALSE(one.LoadState(File("two")).ok());
+}
+
 TEST_F(StreamTest, StatesThatDoNotFitChangeNothing) {
   ASSERT_TRUE(stream_->Prefill({Tokens(0, 7)}, Which::kLast, &outputs_).ok());
   ASSERT_TRUE(stream_->SaveState(File("good")).ok());

@@ -1,7 +1,6 @@
 #include "runtime/training/progress.h"
 
 #include <sys/ioctl.h>
-#include <sys/resource.h>
 #include <unistd.h>
 
 #include <algorithm>
@@ -13,12 +12,6 @@
 namespace weir::runtime {
 namespace {
 
-// The most memory the process has had, in bytes.
-double PeakMemory() {
-  struct rusage usage;
-  return getrusage(RUSAGE_SELF, &usage) == 0 ? usage.ru_maxrss * 1024.0 : 0;
-}
-
 std::string Scores(const MetricsRecord& record) {
   std::string text = absl::StrFormat("loss %.4f", record.loss);
   if (record.accuracy) absl::StrAppendFormat(&text, "  accuracy %.2f%%", *record.accuracy * 100);
@@ -29,37 +22,6 @@ std::string Scores(const MetricsRecord& record) {
 }
 
 }  // namespace
-
-std::string HumanBytes(double bytes) {
-  const char* const units[] = {"B", "KiB", "MiB", "GiB", "TiB"};
-  int unit = 0;
-  for (; bytes >= 1024 && unit < 4; ++unit) bytes /= 1024;
-  return absl::StrFormat("%.*f %s",
-                         bytes < 10 && unit > 0    ? 2
-                         : bytes < 100 && unit > 0 ? 1
-                                                   : 0,
-                         bytes, units[unit]);
-}
-
-std::string HumanCount(double count) {
-  const char* const units[] = {"", "k", "M", "G", "T"};
-  int unit = 0;
-  for (; count >= 999.5 && unit < 4; ++unit) count /= 1000;
-  return absl::StrFormat("%.*f%s",
-                         unit == 0     ? 0
-                         : count < 10  ? 2
-                         : count < 100 ? 1
-                                       : 0,
-                         count, units[unit]);
-}
-
-std::string HumanDuration(double seconds) {
-  if (!(seconds < 1e9)) return "?";
-  auto total = static_cast<int64_t>(std::llround(seconds));
-  if (total < 60) return absl::StrCat(total, "s");
-  if (total < 3600) return absl::StrFormat("%dm%02ds", total / 60, total % 60);
-  return absl::StrFormat("%dh%02dm", total / 3600, total / 60 % 60);
-}
 
 Progress::Progress(std::FILE* file, int64_t steps)
     : file_(file), steps_(steps), terminal_(file != nullptr && ::isatty(::fileno(file))) {}
@@ -82,7 +44,7 @@ void Progress::Step(const MetricsRecord& record, double seconds_left) {
   last_shown_ = now;
   std::string line = absl::StrFormat("step %d/%d  %s  %s tokens/s  %s  %s left", record.step,
                                      steps_, Scores(record), HumanCount(record.tokens_per_second),
-                                     HumanBytes(PeakMemory()), HumanDuration(seconds_left));
+                                     HumanBytes(PeakMemoryBytes()), HumanDuration(seconds_left));
   if (!terminal_) {
     Say(line);
     return;

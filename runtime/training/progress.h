@@ -7,14 +7,10 @@
 #include <cstdio>
 #include <string>
 
+#include "runtime/base/human.h"
 #include "runtime/training/metrics.h"
 
 namespace weir::runtime {
-
-// "1.23 GiB", "12.3k", "1h02m", for people.
-std::string HumanBytes(double bytes);
-std::string HumanCount(double count);
-std::string HumanDuration(double seconds);
 
 class Progress {
  public:
