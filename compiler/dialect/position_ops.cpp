@@ -33,11 +33,26 @@ LogicalResult verifySequence(Operation* op, Type type) {
   return op->emitOpError() << "takes tensors of batch, time and features, not " << type;
 }
 
+LogicalResult verifyStart(Operation* op, Value start) {
+  if (!start || cast<RankedTensorType>(start.getType()).getRank() <= 1) return success();
+  return op->emitOpError() << "takes one start for all rows, or one for each, not "
+                           << start.getType();
+}
+
+/// The step form of all ops here: nothing is carried but the position.
+template <typename Op>
+SmallVector<Value> stepAt(OpBuilder& b, Op op, const StreamArguments& arguments) {
+  auto step = cast<Op>(b.clone(*op.getOperation()));
+  step.bindStart(arguments.position ? arguments.position : arguments.start);
+  return llvm::to_vector_of<Value>(step->getResults());
+}
+
 }  // namespace
 
 // rotary
 
 LogicalResult RotaryOp::verify() {
+  if (failed(verifyStart(*this, getStart()))) return failure();
   if (getInputs().empty()) return emitOpError() << "needs a tensor to turn";
   for (Type type : getInputs().getTypes()) {
     if (failed(verifySequence(*this, type))) return failure();
@@ -72,6 +87,13 @@ void RotaryOp::bindParameters(ValueRange, ArrayRef<int64_t> sizes) {
 void RotaryOp::bindSegments(Value segments) { getSegmentsMutable().assign(segments); }
 void RotaryOp::bindStart(Value start) { getStartMutable().assign(start); }
 bool RotaryOp::usesStart() { return true; }
+LogicalResult RotaryOp::stateSpecs(const StreamContext&, SmallVectorImpl<StreamStateSpec>&) {
+  return success();
+}
+Decomposed RotaryOp::buildStep(OpBuilder& b, const StreamArguments& arguments,
+                               SmallVectorImpl<Value>&) {
+  return stepAt(b, *this, arguments);
+}
 
 Decomposed RotaryOp::decomposeOperation(OpBuilder& b) {
   if (failed(requireDecomposable(*this, isBound()))) return failure();
@@ -134,7 +156,8 @@ Cost RotaryOp::cost() {
 // scaled_sin
 
 LogicalResult ScaledSinOp::verify() {
-  if (failed(verifySequence(*this, getX().getType()))) return failure();
+  if (failed(verifySequence(*this, getX().getType())) || failed(verifyStart(*this, getStart())))
+    return failure();
   int64_t features = featuresOf(getX().getType());
   if (!ShapedType::isDynamic(features) && features % 2 != 0)
     return emitOpError() << "needs an even number of features, but has " << features;
@@ -162,6 +185,13 @@ LogicalResult ScaledSinOp::parameterSpecs(TypeRange types, ArrayRef<int64_t>,
 void ScaledSinOp::bindSegments(Value segments) { getSegmentsMutable().assign(segments); }
 void ScaledSinOp::bindStart(Value start) { getStartMutable().assign(start); }
 bool ScaledSinOp::usesStart() { return true; }
+LogicalResult ScaledSinOp::stateSpecs(const StreamContext&, SmallVectorImpl<StreamStateSpec>&) {
+  return success();
+}
+Decomposed ScaledSinOp::buildStep(OpBuilder& b, const StreamArguments& arguments,
+                                  SmallVectorImpl<Value>&) {
+  return stepAt(b, *this, arguments);
+}
 
 Decomposed ScaledSinOp::decomposeOperation(OpBuilder& b) {
   if (failed(requireDecomposable(*this, !getParameters().empty()))) return failure();
@@ -189,7 +219,8 @@ Cost ScaledSinOp::cost() { return streamingCost(*this, 2); }
 // learned_positions
 
 LogicalResult LearnedPositionsOp::verify() {
-  if (failed(verifySequence(*this, getX().getType()))) return failure();
+  if (failed(verifySequence(*this, getX().getType())) || failed(verifyStart(*this, getStart())))
+    return failure();
   if (!getParameters().empty()) {
     int64_t length = cast<RankedTensorType>(getParameters()[0].getType()).getDimSize(0);
     int64_t time = cast<RankedTensorType>(getX().getType()).getDimSize(1);
@@ -224,6 +255,18 @@ LogicalResult LearnedPositionsOp::parameterSpecs(TypeRange types, ArrayRef<int64
 void LearnedPositionsOp::bindSegments(Value segments) { getSegmentsMutable().assign(segments); }
 void LearnedPositionsOp::bindStart(Value start) { getStartMutable().assign(start); }
 bool LearnedPositionsOp::usesStart() { return true; }
+LogicalResult LearnedPositionsOp::stateSpecs(const StreamContext&,
+                                             SmallVectorImpl<StreamStateSpec>&) {
+  return success();
+}
+Decomposed LearnedPositionsOp::buildStep(OpBuilder& b, const StreamArguments& arguments,
+                                         SmallVectorImpl<Value>&) {
+  return stepAt(b, *this, arguments);
+}
+std::optional<int64_t> LearnedPositionsOp::positionLimit() {
+  if (getParameters().empty()) return std::nullopt;
+  return shapeOf(getParameters()[0])[0];
+}
 
 Decomposed LearnedPositionsOp::decomposeOperation(OpBuilder& b) {
   if (failed(requireDecomposable(*this, !getParameters().empty()))) return failure();

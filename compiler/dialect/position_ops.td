@@ -11,10 +11,12 @@ include "mlir/IR/BuiltinAttributes.td"
 include "mlir/Interfaces/InferTypeOpInterface.td"
 include "mlir/Interfaces/SideEffectInterfaces.td"
 
-/// An op that needs the position of each token: start + t, counted anew in each segment.
+/// An op that needs the position of each token: start + t, counted anew in each segment. `start` is one for all rows
+/// (tensor<i64>) or one for each (tensor<batch x i64>).
 class Weir_PositionOp<string mnemonic, list<Trait> traits = []> : Weir_Op<mnemonic, !listconcat(traits, [
     Pure, AttrSizedOperandSegments, InferTypeOpAdaptorWithIsCompatible,
     DeclareOpInterfaceMethods<TimeMixingOpInterface, ["bindSegments", "bindStart", "usesStart"]>,
+    DeclareOpInterfaceMethods<StreamableOpInterface, ["stateSpecs", "buildStep"]>,
     DeclareOpInterfaceMethods<AggregatedOpInterface, ["decomposeOperation"]>,
     DeclareOpInterfaceMethods<CostOpInterface, ["cost"]>])>;
 
@@ -75,7 +77,9 @@ def Weir_LearnedPositionsOp : Weir_PositionOp<"learned_positions", [
     DeclareOpInterfaceMethods<ParameterizedOpInterface, ["parameterSpecs"]>]> {
   let summary = "adds a trainable row for each position";
   let description = [{
-    y = x + weight[position], where `<name>.weight` is `tensor<length x d>`; a sequence longer than that is refused.
+    y = x + weight[position], where `<name>.weight` is `tensor<length x d>`; a sequence longer than that is refused. A
+    stream ends there too: later positions are taken for the last one, unless whoever runs the stream heeds the
+    `weir.position_limit` of its step form.
 
     ```mlir
     %y = weir.learned_positions %x, "pos" [%length] init(normal(0.02)) : tensor<?x?x?xf32>
@@ -92,6 +96,10 @@ def Weir_LearnedPositionsOp : Weir_PositionOp<"learned_positions", [
     custom<Init>($init) attr-dict `:` custom<SameOrOther>(type($x), type($result))
   }];
   let hasVerifier = 1;
+  let extraClassDeclaration = [{
+    /// The rows of the table.
+    ::std::optional<int64_t> positionLimit();
+  }];
 }
 
 #endif  // WEIR_COMPILER_DIALECT_POSITION_OPS_TD_

@@ -20,6 +20,8 @@ AffineMap AngleTables::map(unsigned rank, unsigned batch, unsigned time, unsigne
   return AffineMap::getMultiDimMapWithTargets(rank, targets, sine.getContext());
 }
 
+static bool isPerRow(Value start) { return start && !shapeOf(start).empty(); }
+
 Value buildPositions(LinalgBuilder& l, int64_t batch, int64_t time, Value segments, Value start) {
   OpBuilder& b = l.builder();
   Type f64 = b.getF64Type();
@@ -29,9 +31,10 @@ Value buildPositions(LinalgBuilder& l, int64_t batch, int64_t time, Value segmen
   Value before = l.filled(0, {batch}, f64);
   if (start) {
     before =
-        l.elementwise({batch}, f64, start, l.map(1, {}),
+        l.elementwise({batch}, f64, start, isPerRow(start) ? l.identity(1) : l.map(1, {}),
                       [&](ElementwiseBuilder e, ValueRange v) { return e.toFloat(v[0], f64); });
   }
+  if (time == 1) return l.reshape(before, {batch, 1});
   Type state = RankedTensorType::get({batch}, f64);
   auto scan = ScanOp::create(b, loc, TypeRange{ones.getType(), state}, ValueRange{ones, ones},
                              before, segments, ArrayAttr(), ArrayAttr(), UnitAttr(), IntegerAttr());
@@ -45,7 +48,7 @@ AngleTables buildAngleTables(LinalgBuilder& l, int64_t batch, int64_t time, int6
   OpBuilder& b = l.builder();
   Type f64 = b.getF64Type(), i64 = b.getI64Type();
   AngleTables tables;
-  tables.perRow = segments != nullptr;
+  tables.perRow = segments || isPerRow(start);
   Value frequencies = l.elementwise({half}, f64, {}, {}, [&](ElementwiseBuilder e, ValueRange) {
     Value j = e.toFloat(e.index(0, i64), f64);
     return e.exp(e.mul(j, e.constant(-std::log(10000.0) / half, f64)));
@@ -68,7 +71,7 @@ AngleTables buildAngleTables(LinalgBuilder& l, int64_t batch, int64_t time, int6
     maps.push_back(l.map(rank, {0, 1}));
   } else if (start) {
     inputs.push_back(start);
-    maps.push_back(l.map(rank, {}));
+    maps.push_back(isPerRow(start) ? l.map(rank, {0}) : l.map(rank, {}));
   }
   Value angles =
       l.elementwise(shape, element, inputs, maps, [&](ElementwiseBuilder e, ValueRange v) {
@@ -76,7 +79,7 @@ AngleTables buildAngleTables(LinalgBuilder& l, int64_t batch, int64_t time, int6
         if (positions) {
           position = v[1];
         } else {
-          Value t = e.index(0, i64);
+          Value t = e.index(rank - 2, i64);
           position = e.toFloat(start ? e.addIntegers(t, v[1]) : t, f64);
         }
         return reduced(e, position, v[0]);

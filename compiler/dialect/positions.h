@@ -8,7 +8,7 @@
 namespace weir {
 
 /// Sines and cosines of position * 10000^(-j / half), j < half: tensors of (time, half), or of
-/// (batch, time, half) where segments make positions differ from row to row.
+/// (batch, time, half) where segments or starts make positions differ from row to row.
 struct AngleTables {
   mlir::Value sine, cosine;
   /// The map from (batch, time) and dimension `half` of an iteration space to the tables.
@@ -16,7 +16,8 @@ struct AngleTables {
   bool perRow = false;
 };
 
-/// `segments` (batch x time x i32) and `start` (tensor<i64>) may be null. `element` is f32 or f64.
+/// `segments` (batch x time x i32) and `start` (tensor<i64>, or tensor<batch x i64>) may be null.
+/// `element` is f32 or f64.
 AngleTables buildAngleTables(LinalgBuilder& l, int64_t batch, int64_t time, int64_t half,
                              mlir::Type element, mlir::Value segments, mlir::Value start);
 

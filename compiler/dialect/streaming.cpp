@@ -14,8 +14,12 @@ FailureOr<bool> isCarriedByLayer(Operation* op, ValueRange initial) {
   for (size_t next = 0; next < reached.size(); ++next) {
     Value value = reached[next];
     if (Operation* definition = value.getDefiningOp()) {
-      // A constant takes nothing but the shape of its operand.
-      if (!isa<ConstantOp>(definition)) reached.insert_range(definition->getOperands());
+      // These take nothing but the shape of the tensor that they are like.
+      if (isa<ConstantOp>(definition)) continue;
+      if (auto broadcast = dyn_cast<BroadcastOp>(definition))
+        reached.insert(broadcast->getOperand(0));
+      else
+        reached.insert_range(definition->getOperands());
       continue;
     }
     auto argument = cast<BlockArgument>(value);

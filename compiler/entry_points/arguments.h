@@ -3,6 +3,8 @@
 #ifndef WEIR_COMPILER_ENTRY_POINTS_ARGUMENTS_H_
 #define WEIR_COMPILER_ENTRY_POINTS_ARGUMENTS_H_
 
+#include <string>
+
 #include "llvm/ADT/StringRef.h"
 #include "mlir/IR/BuiltinAttributes.h"
 
@@ -20,6 +22,9 @@ inline constexpr llvm::StringLiteral kEntryAttr = "weir.entry";
 
 /// The variable that holds the random counter: i64 seed, i64 step.
 inline constexpr llvm::StringLiteral kRngVariable = "rng";
+
+/// The variable that carries a state from call to call.
+inline std::string stateVariable(llvm::StringRef path) { return "state." + path.str(); }
 
 /// The text of a string attribute, or `fallback` where there is none.
 inline llvm::StringRef stringAttr(mlir::Attribute attribute, llvm::StringRef fallback = "") {

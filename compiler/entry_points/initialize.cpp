@@ -6,6 +6,7 @@
 #include "compiler/dialect/linalg_builder.h"
 #include "compiler/dialect/sizes.h"
 #include "compiler/entry_points/arguments.h"
+#include "compiler/entry_points/entry_function.h"
 #include "mlir/Dialect/Arith/IR/Arith.h"
 
 namespace weir {
@@ -65,6 +66,50 @@ SmallVector<ParameterInit> parametersOf(func::FuncOp model) {
                           stringAttr(model.getArgAttr(i, kInitAttr), "zeros").str()});
   }
   return parameters;
+}
+
+SmallVector<ParameterInit> statesOf(func::FuncOp model) {
+  SmallVector<ParameterInit> states;
+  for (unsigned i = 0; i < model.getNumArguments(); ++i)
+    if (StringRef name = stringAttr(model.getArgAttr(i, kStateAttr)); !name.empty())
+      states.push_back({stateVariable(name), cast<RankedTensorType>(model.getArgument(i).getType()),
+                        stringAttr(model.getArgAttr(i, kInitAttr), "zeros").str()});
+  return states;
+}
+
+FailureOr<Value> initialState(LinalgBuilder& l, Location loc, StringRef name, StringRef text,
+                              RankedTensorType type) {
+  std::string error;
+  FailureOr<Initializer> init = Initializer::parse(text, error);
+  if (failed(init)) {
+    emitError(loc) << "state '" << name << "': " << error;
+    return failure();
+  }
+  if (init->kind != "zeros" && init->kind != "ones" && init->kind != "constant") {
+    emitError(loc) << "state '" << name << "' cannot start as " << text
+                   << "; a state starts as zeros, ones or constant(x)";
+    return failure();
+  }
+  double value = init->kind == "ones" ? 1 : init->kind == "constant" ? *init->value : 0;
+  if (isa<FloatType>(type.getElementType()))
+    return l.filled(value, type.getShape(), type.getElementType());
+  // Counters and ids.
+  return l.elementwise(type.getShape(), type.getElementType(), {}, {},
+                       [&](ElementwiseBuilder e, ValueRange) {
+                         return e.integer(static_cast<int64_t>(value), type.getElementType());
+                       });
+}
+
+LogicalResult addResetEntry(ModuleOp module, ArrayRef<ParameterInit> states) {
+  EntryFunction entry(module, "reset");
+  LinalgBuilder l(entry.builder(), entry.loc());
+  for (const ParameterInit& state : states) {
+    FailureOr<Value> initial = initialState(l, entry.loc(), state.name, state.init, state.type);
+    if (failed(initial)) return failure();
+    entry.newValue(state.name, *initial);
+  }
+  entry.finish();
+  return success();
 }
 
 LogicalResult addInitEntry(ModuleOp module, ArrayRef<ParameterInit> parameters,

@@ -53,6 +53,28 @@ struct RunSettings {
 mlir::FailureOr<mlir::OwningOpRef<mlir::ModuleOp>> buildRunModule(mlir::ModuleOp expanded,
                                                                   const RunSettings& settings);
 
+struct StreamSettings {
+  int64_t batch = 1;
+  /// Tokens of `prefill`; 0: there is none.
+  int64_t chunk = 256;
+  /// How many tokens, itself included, a token of attention looks back on at most.
+  int64_t context = 0;
+  Precision precision = Precision::F32;
+  /// Rows hold several documents: there is an input `segments`. The model must have been expanded
+  /// with segments then.
+  bool segments = false;
+  Level stopAfter = Level::Optimized;
+};
+
+/// The entry points of a stream: `init` (as above); `reset`, which sets the variables
+/// `state.<path>` to what they begin as; `step`, which reads the next token of each row; `prefill`,
+/// which reads the next `chunk` tokens. The last two share the states. Inputs go by their names in
+/// the model, of batch x n, and `segments` (i32); the output is `output`. The model must have been
+/// expanded with `start`. Where a model knows a limited number of positions, the module says so
+/// (kPositionLimitAttr of transforms/step_form.h).
+mlir::FailureOr<mlir::OwningOpRef<mlir::ModuleOp>> buildStreamModule(
+    mlir::ModuleOp expanded, const StreamSettings& settings);
+
 }  // namespace weir
 
 #endif  // WEIR_COMPILER_ENTRY_POINTS_PROGRAMS_H_

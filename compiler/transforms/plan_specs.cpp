@@ -39,6 +39,7 @@ FailureOr<runtime::TensorSpec> tensorSpec(func::FuncOp entry, StringAttr name, T
 
 static Role roleFromName(StringRef name) {
   if (name == "rng") return Role::kCounter;
+  if (name.starts_with("state.")) return Role::kState;
   return name.starts_with("optimizer.") ? Role::kOptimizer : Role::kParameter;
 }
 
