@@ -86,12 +86,9 @@ absl::StatusOr<LoadedModel> resolve(Workspace& workspace, OwningOpRef<ModuleOp> 
   if (failed(applyOverrides(*loaded.module, *overrides, experimentName, loaded.model.getSymName())))
     return workspace.failed();
 
-  ExpansionOptions options;
-  options.resolver = resolverFrom(workspace.registry());
-  options.model = loaded.model.getSymName().str();
-  FailureOr<OwningOpRef<ModuleOp>> expanded = expandModel(*loaded.module, options);
-  if (failed(expanded)) return workspace.failed();
-  loaded.expanded = std::move(*expanded);
+  absl::StatusOr<OwningOpRef<ModuleOp>> expanded = expand(workspace, loaded, {});
+  if (!expanded.ok()) return expanded.status();
+  loaded.expanded = *std::move(expanded);
   if (failed(checkLinear(loaded.function()))) return workspace.failed();
   return loaded;
 }
@@ -107,6 +104,18 @@ runtime::OptionValue toOption(Attribute value) {
 }
 
 }  // namespace
+
+absl::StatusOr<OwningOpRef<ModuleOp>> expand(Workspace& workspace, const LoadedModel& loaded,
+                                             ExpandFor what) {
+  ExpansionOptions options;
+  options.resolver = resolverFrom(workspace.registry());
+  options.model = ModelOp(loaded.model).getSymName().str();
+  options.segments = what.segments;
+  options.start = what.start;
+  FailureOr<OwningOpRef<ModuleOp>> expanded = expandModel(*loaded.module, options);
+  if (failed(expanded)) return workspace.failed();
+  return std::move(*expanded);
+}
 
 func::FuncOp LoadedModel::function() const { return *(*expanded).getOps<func::FuncOp>().begin(); }
 

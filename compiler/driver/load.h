@@ -39,6 +39,19 @@ absl::StatusOr<LoadedModel> loadModel(Workspace& workspace, const std::string& f
 absl::StatusOr<LoadedModel> loadModelText(Workspace& workspace, const std::string& text,
                                           const std::string& name);
 
+/// What a function gets from outside besides its inputs.
+struct ExpandFor {
+  /// Segment ids: rows hold several documents.
+  bool segments = false;
+  /// The position of the first token.
+  bool start = false;
+};
+
+/// The model as one function once more; LoadedModel::expanded is the one without segments and
+/// start.
+absl::StatusOr<mlir::OwningOpRef<mlir::ModuleOp>> expand(Workspace& workspace,
+                                                         const LoadedModel& loaded, ExpandFor what);
+
 /// The experiment's task; FailedPrecondition if there is no experiment.
 absl::StatusOr<std::unique_ptr<runtime::Task>> makeTask(const Workspace& workspace,
                                                         const LoadedModel& loaded);

@@ -61,15 +61,28 @@ absl::StatusOr<OwningOpRef<ModuleOp>> trainingModule(Workspace& workspace,
   settings.vocabulary = spec.vocabulary;
   settings.evaluateOnly = evaluateOnly;
   settings.stopAfter = stopAfter;
+  OwningOpRef<ModuleOp> packed;
+  if (spec.segments) {
+    absl::StatusOr<OwningOpRef<ModuleOp>> expanded = expand(workspace, loaded, {true, false});
+    if (!expanded.ok()) return expanded.status();
+    packed = *std::move(expanded);
+  }
   FailureOr<OwningOpRef<ModuleOp>> module =
-      buildTrainingModule(*loaded.expanded, loaded.experiment, settings);
+      buildTrainingModule(packed ? *packed : *loaded.expanded, loaded.experiment, settings);
   if (failed(module)) return workspace.failed();
   return std::move(*module);
 }
 
 absl::StatusOr<OwningOpRef<ModuleOp>> runModule(Workspace& workspace, const LoadedModel& loaded,
-                                                const RunSettings& settings) {
-  FailureOr<OwningOpRef<ModuleOp>> module = buildRunModule(*loaded.expanded, settings);
+                                                const RunSettings& settings, bool segments) {
+  OwningOpRef<ModuleOp> packed;
+  if (segments) {
+    absl::StatusOr<OwningOpRef<ModuleOp>> expanded = expand(workspace, loaded, {true, false});
+    if (!expanded.ok()) return expanded.status();
+    packed = *std::move(expanded);
+  }
+  FailureOr<OwningOpRef<ModuleOp>> module =
+      buildRunModule(packed ? *packed : *loaded.expanded, settings);
   if (failed(module)) return workspace.failed();
   return std::move(*module);
 }

@@ -20,15 +20,17 @@ namespace weir {
 /// The levels that --isa names; the best of this machine if it is empty.
 absl::StatusOr<std::vector<IsaLevel>> isaLevels();
 
-/// The entry points of an experiment, as far as `stopAfter`.
+/// The entry points of an experiment, for packed documents if the task has segments, as far as `stopAfter`.
 absl::StatusOr<mlir::OwningOpRef<mlir::ModuleOp>> trainingModule(
     Workspace& workspace, const LoadedModel& loaded, const runtime::Task& task, bool evaluateOnly,
     Level stopAfter = Level::Optimized);
 
-/// The entry points `init` and `run` (and `gradients`) of a model.
+/// The entry points `init` and `run` (and `gradients`) of a model; with `segments` they take the
+/// input of that name.
 absl::StatusOr<mlir::OwningOpRef<mlir::ModuleOp>> runModule(Workspace& workspace,
                                                             const LoadedModel& loaded,
-                                                            const RunSettings& settings);
+                                                            const RunSettings& settings,
+                                                            bool segments = false);
 
 /// The shapes of a model's inputs for a batch and a length: dimension 0 is the batch, dimension 1
 /// the time where they are open.

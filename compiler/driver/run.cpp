@@ -14,6 +14,7 @@
 #include "compiler/driver/program.h"
 #include "compiler/driver/tensors.h"
 #include "compiler/entry_points/arguments.h"
+#include "runtime/data/segments.h"
 #include "runtime/training/checkpoint.h"
 
 namespace weir {
@@ -24,6 +25,7 @@ using runtime::HostTensor;
 using runtime::SafetensorsFile;
 using runtime::TensorSpec;
 
+constexpr char kSegments[] = "segments";
 constexpr absl::string_view kStatePrefix = "state.";
 constexpr absl::string_view kStateGradientPrefix = "state_gradient.";
 
@@ -61,6 +63,7 @@ absl::StatusOr<llvm::StringMap<llvm::SmallVector<int64_t>>> shapesFromFile(
     shapes[name].assign(entry->spec.shape.begin(), entry->spec.shape.end());
   }
   known.push_back("cotangent");
+  known.push_back(kSegments);
   for (const runtime::SafetensorsEntry& entry : file.entries()) {
     if (std::find(known.begin(), known.end(), entry.spec.name) != known.end()) continue;
     return absl::InvalidArgumentError(
@@ -115,6 +118,23 @@ absl::StatusOr<std::vector<HostTensor>> inputTensors(const LoadedModel& loaded,
   return inputs;
 }
 
+/// Whether the file says which documents the tokens are of; an input of the model may have that name.
+bool isPacked(const LoadedModel& loaded, const SafetensorsFile& file) {
+  mlir::func::FuncOp function = loaded.function();
+  for (unsigned i = 0; i < function.getNumArguments(); ++i)
+    if (stringAttr(function.getArgAttr(i, kInputAttr)) == kSegments) return false;
+  return file.Find(kSegments) != nullptr;
+}
+
+absl::Status checkSegments(const std::vector<HostTensor>& inputs, const std::string& path) {
+  for (const HostTensor& input : inputs) {
+    if (input.spec().name != kSegments) continue;
+    absl::Status status = runtime::CheckSegments(input.As<int32_t>(), input.spec().shape[1]);
+    if (!status.ok()) return inFile(status, path);
+  }
+  return absl::OkStatus();
+}
+
 /// Outputs by their names; of an entry point with gradients, those that are gradients or those that
 /// aren't.
 std::vector<HostTensor> select(const std::vector<HostTensor>& outputs, bool gradients) {
@@ -153,7 +173,8 @@ absl::Status run(const Arguments& arguments) {
   settings.inputShapes = *std::move(shapes);
   settings.precision = *precision;
   settings.gradients = !gradientsPath.empty();
-  auto module = runModule(**workspace, *loaded, settings);
+  bool packed = isPacked(*loaded, *file);
+  auto module = runModule(**workspace, *loaded, settings, packed);
   if (!module.ok()) return module.status();
   absl::StatusOr<RunningProgram> program = startModule(**workspace, **module, nullptr);
   if (!program.ok()) return program.status();
@@ -170,6 +191,8 @@ absl::Status run(const Arguments& arguments) {
   if (!entry) return absl::InternalError(absl::StrCat("the program has no '", entryName, "'"));
   absl::StatusOr<std::vector<HostTensor>> inputs = inputTensors(*loaded, *entry, *file, inputsPath);
   if (!inputs.ok()) return inputs.status();
+  if (packed)
+    if (status = checkSegments(*inputs, inputsPath); !status.ok()) return status;
   std::vector<HostTensor> outputs;
   if (status = session.Run(entryName, *inputs, &outputs); !status.ok()) return status;
   if (!outputsPath.empty()) {
@@ -188,7 +211,8 @@ Command runCommand() {
           "MODEL --inputs=FILE --outputs=FILE",
           "runs a model on tensors from a file, and its gradients",
           "Without --params the parameters are the initial ones of --seed. Gradients are those of\n"
-          "sum(output * cotangent); dropout is off.",
+          "sum(output * cotangent); dropout is off. With a tensor `segments` (batch x time) in the\n"
+          "inputs, rows hold several documents, each of which is computed as if it were alone.",
           "weir run model.mlir --params=p.safetensors --inputs=x.safetensors "
           "--outputs=y.safetensors --gradients=g.safetensors",
           {"params", "inputs", "outputs", "gradients", "precision", "set", "seed", "threads", "isa",

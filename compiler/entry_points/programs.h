@@ -29,8 +29,8 @@ struct TrainingSettings {
   Level stopAfter = Level::Optimized;
 };
 
-/// The entry points `init`, `train_step` and `eval` of an experiment: inputs `tokens` and
-/// `targets`; variables are the parameters by path, `optimizer.m.<path>`, `optimizer.v.<path>` and
+/// The entry points `init`, `train_step` and `eval` of an experiment: inputs `tokens`, `targets`
+/// and, if the model was expanded with segments, `segments`; variables are the parameters by path, `optimizer.m.<path>`, `optimizer.v.<path>` and
 /// `rng`. `expanded` is not changed.
 mlir::FailureOr<mlir::OwningOpRef<mlir::ModuleOp>> buildTrainingModule(
     mlir::ModuleOp expanded, ExperimentOp experiment, const TrainingSettings& settings);
@@ -44,8 +44,8 @@ struct RunSettings {
   Level stopAfter = Level::Optimized;
 };
 
-/// The entry points `init` (as above) and `run` of a model: inputs by their names and
-/// `state.<path>` for initial states; outputs `output`, and `state.<path>` for last states; and
+/// The entry points `init` (as above) and `run` of a model: inputs by their names,
+/// `segments` if the model was expanded with them, and `state.<path>` for initial states; outputs `output`, and `state.<path>` for last states; and
 /// with `gradients` an entry point of that name: the same inputs, `cotangent` (of the output) and
 /// `cotangent.<path>` (of last states), outputs `output`, `state.<path>`, and the gradients of
 /// sum(output * cotangent) under the parameters' paths, `input.<name>` for float inputs and

@@ -66,8 +66,8 @@ Value entryArgument(EntryFunction& entry, DictionaryAttr attributes, Type type) 
     return entry.input(name, type);
   if (StringRef name = nameIn(attributes, kStateAttr); !name.empty())
     return entry.input(("state." + name).str(), type);
-  if (attributes.contains("weir.segments")) return entry.input("segments", type);
-  if (attributes.contains("weir.start")) return entry.input("start", type);
+  if (attributes.contains(kSegmentsAttr)) return entry.input("segments", type);
+  if (attributes.contains(kStartAttr)) return entry.input("start", type);
   if (StringRef name = nameIn(attributes, kCotangentAttr); !name.empty())
     return entry.input(name == "0" ? "cotangent" : ("cotangent." + name).str(), type);
   return {};

@@ -39,6 +39,23 @@ std::optional<unsigned> findResult(func::FuncOp function, StringRef attribute, S
   return std::nullopt;
 }
 
+/// The entry point's name for an argument that the task fills ("" for other arguments): whatever the
+/// model calls its input, it is the tokens.
+StringRef batchTensor(DictionaryAttr attributes) {
+  if (attributes.contains(kSegmentsAttr)) return "segments";
+  StringRef name = nameIn(attributes, kInputAttr);
+  return name.empty() || name == "targets" ? name : "tokens";
+}
+
+/// Declares the tensors of a batch in the task's order, which arguments of `callee` don't have.
+void declareBatch(EntryFunction& entry, func::FuncOp callee,
+                  llvm::function_ref<Type(Type)> typeInEntry) {
+  for (StringRef wanted : {"tokens", "targets", "segments"})
+    for (unsigned i = 0; i < callee.getNumArguments(); ++i)
+      if (batchTensor(argumentAttributes(callee, i)) == wanted)
+        entry.input(wanted, typeInEntry(callee.getArgumentTypes()[i]));
+}
+
 /// Batch `number` of `count`: rows [number B, (number + 1) B).
 Value microBatch(LinalgBuilder& l, Value rows, int64_t number, int64_t count) {
   if (count == 1) return rows;
@@ -67,13 +84,7 @@ LogicalResult addTrainStep(ModuleOp module, int64_t accumulate) {
     shape[0] *= accumulate;
     return RankedTensorType::get(shape, cast<RankedTensorType>(type).getElementType());
   };
-  // Inputs come first and in the task's order: the model's, then the targets.
-  for (StringRef wanted : {"tokens", "targets"})
-    for (unsigned i = 0; i < f.forward.getNumArguments(); ++i) {
-      StringRef name = nameIn(argumentAttributes(f.forward, i), kInputAttr);
-      if (name.empty() || (name == "targets") != (wanted == "targets")) continue;
-      entry.input(wanted, widened(f.forward.getArgumentTypes()[i]));
-    }
+  declareBatch(entry, f.forward, widened);
   Type rngType = RankedTensorType::get({2}, entry.builder().getI64Type());
 
   SmallVector<Value> gradients, metrics(f.forward.getNumResults());
@@ -83,9 +94,8 @@ LogicalResult addTrainStep(ModuleOp module, int64_t accumulate) {
       if (attributes.contains(kRngAttr)) return rng;
       if (StringRef name = nameIn(attributes, kParamAttr); !name.empty())
         return entry.variable(name, type);
-      if (StringRef name = nameIn(attributes, kInputAttr); !name.empty())
-        return microBatch(l, entry.input(name == "targets" ? "targets" : "tokens", widened(type)),
-                          batch, accumulate);
+      if (StringRef name = batchTensor(attributes); !name.empty())
+        return microBatch(l, entry.input(name, widened(type)), batch, accumulate);
       return {};
     };
     FailureOr<ValueRange> forward = entry.call(
@@ -164,18 +174,12 @@ LogicalResult addTrainStep(ModuleOp module, int64_t accumulate) {
 LogicalResult addEval(ModuleOp module) {
   auto evaluate = module.lookupSymbol<func::FuncOp>(kEvaluate);
   EntryFunction entry(module, "eval");
-  for (StringRef wanted : {"tokens", "targets"})
-    for (unsigned i = 0; i < evaluate.getNumArguments(); ++i) {
-      StringRef name = nameIn(argumentAttributes(evaluate, i), kInputAttr);
-      if (name.empty() || (name == "targets") != (wanted == "targets")) continue;
-      entry.input(wanted, evaluate.getArgumentTypes()[i]);
-    }
+  declareBatch(entry, evaluate, [](Type type) { return type; });
   FailureOr<ValueRange> results =
       entry.call(evaluate, [&](unsigned, DictionaryAttr attributes, Type type) -> Value {
         if (StringRef name = nameIn(attributes, kParamAttr); !name.empty())
           return entry.variable(name, type);
-        if (StringRef name = nameIn(attributes, kInputAttr); !name.empty())
-          return entry.input(name == "targets" ? "targets" : "tokens", type);
+        if (StringRef name = batchTensor(attributes); !name.empty()) return entry.input(name, type);
         return {};
       });
   if (failed(results)) return failure();

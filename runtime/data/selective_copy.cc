@@ -33,23 +33,21 @@ class SelectiveCopy : public Task {
 
   const TaskSpec& spec() const override { return spec_; }
 
-  absl::Status FillTrain(int64_t seed, int64_t index, absl::Span<char> tokens,
-                         absl::Span<char> targets) const override {
+  absl::Status FillTrain(int64_t seed, int64_t index, const TaskBatch& out) const override {
     for (int64_t row = 0; row < batch(); ++row) {
-      FillRow(RandomSequence(seed, kTrainStream, index * batch() + row), row, tokens, targets);
+      FillRow(RandomSequence(seed, kTrainStream, index * batch() + row), row, out);
     }
     return absl::OkStatus();
   }
 
   int64_t eval_batches() const override { return (eval_sequences_ + batch() - 1) / batch(); }
 
-  absl::Status FillEval(int64_t index, absl::Span<char> tokens,
-                        absl::Span<char> targets) const override {
+  absl::Status FillEval(int64_t index, const TaskBatch& out) const override {
     for (int64_t row = 0; row < batch(); ++row) {
       int64_t sequence = index * batch() + row;
-      FillRow(RandomSequence(kEvalSeed, kEvalStream, sequence), row, tokens, targets);
+      FillRow(RandomSequence(kEvalSeed, kEvalStream, sequence), row, out);
       if (sequence >= eval_sequences_) {
-        int32_t* target = reinterpret_cast<int32_t*>(targets.data()) + row * row_length();
+        int32_t* target = reinterpret_cast<int32_t*>(out.targets.data()) + row * row_length();
         std::fill(target, target + row_length(), -1);
       }
     }
@@ -60,10 +58,9 @@ class SelectiveCopy : public Task {
   int64_t batch() const { return spec_.tokens.shape[0]; }
   int64_t row_length() const { return length_ + copied_; }
 
-  void FillRow(RandomSequence random, int64_t row, absl::Span<char> tokens,
-               absl::Span<char> targets) const {
-    int32_t* token = reinterpret_cast<int32_t*>(tokens.data()) + row * row_length();
-    int32_t* target = reinterpret_cast<int32_t*>(targets.data()) + row * row_length();
+  void FillRow(RandomSequence random, int64_t row, const TaskBatch& out) const {
+    int32_t* token = reinterpret_cast<int32_t*>(out.tokens.data()) + row * row_length();
+    int32_t* target = reinterpret_cast<int32_t*>(out.targets.data()) + row * row_length();
     const int32_t noise = static_cast<int32_t>(spec_.vocabulary) - 1;
     int64_t placed = 0;
     for (int64_t t = 0; t < length_; ++t) {

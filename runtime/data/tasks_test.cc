@@ -1,6 +1,7 @@
 #include <algorithm>
 #include <array>
 #include <cstdint>
+#include <iostream>
 #include <map>
 #include <memory>
 #include <set>
@@ -10,7 +11,9 @@
 #include "gtest/gtest.h"
 #include "runtime/base/file.h"
 #include "runtime/checkpoint/safetensors.h"
+#include "runtime/data/documents.h"
 #include "runtime/data/random.h"
+#include "runtime/data/segments.h"
 #include "runtime/data/task_registry.h"
 #include "runtime/data/vocabulary.h"
 
@@ -18,9 +21,9 @@ namespace weir::runtime {
 namespace {
 
 struct Batch {
-  std::vector<int32_t> tokens, targets;
+  std::vector<int32_t> tokens, targets, segments;
   bool operator==(const Batch& other) const {
-    return tokens == other.tokens && targets == other.targets;
+    return tokens == other.tokens && targets == other.targets && segments == other.segments;
   }
 };
 
@@ -29,19 +32,22 @@ Batch Filled(const Task& task, Fill fill) {
   Batch batch;
   batch.tokens.resize(task.spec().tokens.NumElements(), 77);
   batch.targets.resize(task.spec().targets.NumElements(), 77);
+  if (task.spec().segments) batch.segments.resize(task.spec().segments->NumElements(), 77);
+  const auto bytes = [](std::vector<int32_t>& values) {
+    return absl::MakeSpan(reinterpret_cast<char*>(values.data()), values.size() * 4);
+  };
   absl::Status status =
-      fill(absl::MakeSpan(reinterpret_cast<char*>(batch.tokens.data()), batch.tokens.size() * 4),
-           absl::MakeSpan(reinterpret_cast<char*>(batch.targets.data()), batch.targets.size() * 4));
+      fill(TaskBatch{bytes(batch.tokens), bytes(batch.targets), bytes(batch.segments)});
   EXPECT_TRUE(status.ok()) << status;
   return batch;
 }
 
 Batch Train(const Task& task, int64_t seed, int64_t index) {
-  return Filled(task, [&](auto a, auto b) { return task.FillTrain(seed, index, a, b); });
+  return Filled(task, [&](const TaskBatch& out) { return task.FillTrain(seed, index, out); });
 }
 
 Batch Eval(const Task& task, int64_t index) {
-  return Filled(task, [&](auto a, auto b) { return task.FillEval(index, a, b); });
+  return Filled(task, [&](const TaskBatch& out) { return task.FillEval(index, out); });
 }
 
 std::unique_ptr<Task> Make(absl::string_view name, const OptionMap& options) {
@@ -220,6 +226,157 @@ TEST_F(TextTest, Errors) {
   EXPECT_EQ(ErrorOf("text", {{"data", path}, {"vocabulary", std::string("words")}}),
             "the option 'vocabulary' of the task 'text' must be \"characters\" or \"bytes\", not "
             "\"words\"");
+}
+
+TEST(Documents, EndWithTheirSeparator) {
+  const std::string text = ";;ab;c;;defgh;;i";
+  auto parts = [&](int64_t length) {
+    std::vector<std::string> all;
+    for (const Piece& piece : CutDocuments(text, ";", length))
+      all.push_back(text.substr(piece.begin, piece.size()) + (piece.goes_on ? "+" : ""));
+    return all;
+  };
+  using Parts = std::vector<std::string>;
+  EXPECT_EQ(parts(9), (Parts{"ab;", "c;", "defgh;", "i"}));
+  EXPECT_EQ(parts(6), (Parts{"ab;", "c;", "defgh;", "i"}));
+  EXPECT_EQ(parts(4), (Parts{"ab;", "c;", "defg+", "h;", "i"}));
+  EXPECT_EQ(parts(1), (Parts{"a+", "b+", ";", "c+", ";", "d+", "e+", "f+", "g+", "h+", ";", "i"}));
+  EXPECT_TRUE(CutDocuments("", "\n\n", 4).empty());
+  EXPECT_TRUE(CutDocuments("\n\n\n\n", "\n\n", 4).empty());
+  EXPECT_EQ(CutDocuments("a\nb", "\n\n", 4).size(), 1u);
+}
+
+TEST(Documents, ArePackedWhole) {
+  std::vector<Piece> pieces;
+  for (int64_t size : {3, 5, 2, 6, 1, 4}) {
+    int64_t begin = pieces.empty() ? 0 : pieces.back().end;
+    pieces.push_back({begin, begin + size, false});
+  }
+  auto sizes = [&](Packing packing) {
+    std::vector<std::vector<int64_t>> all;
+    for (const PackedRow& row : PackPieces(pieces, 7, packing)) {
+      all.emplace_back();
+      for (const Piece& piece : row) all.back().push_back(piece.size());
+    }
+    return all;
+  };
+  using Sizes = std::vector<std::vector<int64_t>>;
+  EXPECT_EQ(sizes(Packing::kOrder), (Sizes{{3}, {5, 2}, {6, 1}, {4}}));
+  EXPECT_EQ(sizes(Packing::kFit), (Sizes{{6, 1}, {5, 2}, {4, 3}}));
+}
+
+TEST_F(TextTest, DocumentsPredictNothingOfEachOther) {
+  // Documents of 2 to 41 bytes, which count upwards from a byte of their own.
+  std::string text;
+  int documents = 0;
+  while (text.size() < 20000) {
+    int size = 1 + documents * 7 % 40;
+    for (int i = 0; i < size; ++i) text += static_cast<char>(' ' + (documents + i) % 90);
+    text += '\0';
+    ++documents;
+  }
+  for (const char* packing : {"fit", "order"}) {
+    OptionMap options = {{"data", Write(text)},
+                         {"documents", std::string(1, '\0')},
+                         {"packing", std::string(packing)},
+                         {"vocabulary", std::string("bytes")},
+                         {"context", int64_t{24}},
+                         {"batch", int64_t{5}}};
+    auto task = Make("text", options);
+    ASSERT_TRUE(task->spec().segments);
+    EXPECT_EQ(task->spec().segments->shape, (std::vector<int64_t>{5, 24}));
+    int64_t held_out = 0, padded = 0;
+    auto look = [&](const Batch& batch) {
+      EXPECT_TRUE(CheckSegments(batch.segments, 24).ok());
+      for (int64_t i = 0; i < 5 * 24; ++i) {
+        bool row_ends = i % 24 == 23;
+        bool document_ends = row_ends || batch.segments[i] != batch.segments[i + 1];
+        int32_t token = batch.tokens[i], target = batch.targets[i];
+        if (i % 24 == 0) EXPECT_EQ(batch.segments[i], 0);
+        held_out += target >= 0;
+        padded += token == 0 && target < 0 && i % 24 != 0 && batch.tokens[i - 1] == 0;
+        // A document's last byte is its separator, unless it was cut at the row's end.
+        if (token == 0) {
+          EXPECT_EQ(target, -1);
+        } else if (document_ends) {
+          EXPECT_GE(target, 0);
+        } else {
+          EXPECT_EQ(target, batch.tokens[i + 1]);
+        }
+        if (target > 0) EXPECT_EQ((target - ' ') % 90, (token - ' ' + 1) % 90);
+      }
+    };
+    for (int64_t index = 0; index < 20; ++index) look(Train(*task, 3, index));
+    EXPECT_TRUE(Train(*task, 3, 7) == Train(*task, 3, 7));
+    EXPECT_FALSE(Train(*task, 3, 7) == Train(*task, 3, 8));
+    EXPECT_FALSE(Train(*task, 3, 7) == Train(*task, 4, 7));
+    held_out = padded = 0;
+    for (int64_t index = 0; index < task->eval_batches(); ++index) look(Eval(*task, index));
+    // The documents that begin in the last tenth; all their bytes but the first are predicted.
+    int64_t begin = text.find('\0', text.size() * 9 / 10 - 1) + 1;
+    int64_t expected = 0;
+    for (size_t i = begin; i < text.size(); ++i) expected += text[i] != '\0';
+    EXPECT_EQ(held_out, expected);
+    std::cout << packing << ": " << padded << " of " << task->eval_batches() * 5 * 24
+              << " positions are padding\n";
+  }
+}
+
+TEST_F(TextTest, DocumentsThatAreTooFew) {
+  std::string path = Write(std::string(500, 'a') + "\n" + std::string(500, 'b'));
+  EXPECT_EQ(ErrorOf("text", {{"data", path}, {"documents", std::string("\n")}}),
+            "'" + path + "' has 4 documents or parts of them, none of which is held out");
+  EXPECT_EQ(ErrorOf("text", {{"data", path}, {"packing", std::string("tight")}}),
+            "the option 'packing' of the task 'text' must be \"fit\" or \"order\", not \"tight\"");
+}
+
+TEST(Segments, AnIdMustNotComeBack) {
+  EXPECT_TRUE(CheckSegments({3, 3, -1, -1, 0, 3, 1, 1, 0, 7}, 5).ok());
+  EXPECT_TRUE(CheckSegments({}, 5).ok());
+  EXPECT_TRUE(CheckSegments({1, 2, 1, 2}, 1).ok());
+  EXPECT_EQ(CheckSegments({0, 1, 2, 3, 4, 9, 9, 4, 4, 9}, 5).message(),
+            "row 1: the segment id 9 at position 4 comes back, its document ended at position 1; "
+            "each document of a row needs an id of its own");
+}
+
+TEST(Tensors, TakeSegments) {
+  std::string path = testing::TempDir() + "/packed.safetensors";
+  auto write = [&](ElementType type, std::vector<int64_t> ids) {
+    HostTensor tokens({"tokens", ElementType::kI32, {4, 3}});
+    HostTensor targets({"targets", ElementType::kI32, {4, 3}});
+    HostTensor segments({"segments", type, {static_cast<int64_t>(ids.size()) / 3, 3}});
+    for (int i = 0; i < 12; ++i) tokens.As<int32_t>()[i] = targets.As<int32_t>()[i] = i;
+    for (size_t i = 0; i < ids.size(); ++i) {
+      if (type == ElementType::kI64) segments.As<int64_t>()[i] = ids[i];
+      if (type == ElementType::kI32) segments.As<int32_t>()[i] = static_cast<int32_t>(ids[i]);
+    }
+    EXPECT_TRUE(WriteSafetensors(path, {tokens, targets, segments}, {}).ok());
+  };
+  OptionMap options = {{"data", path}, {"batch", int64_t{2}}, {"validation", 0.25}};
+  for (ElementType type : {ElementType::kI32, ElementType::kI64}) {
+    write(type, {5, 5, 5, 1, 2, 2, 0, 0, 1, -7, 8, 9});
+    auto task = Make("tensors", options);
+    ASSERT_TRUE(task->spec().segments);
+    EXPECT_EQ(task->spec().segments->ToString(), "segments: tensor<2x3xi32>");
+    Batch batch = Eval(*task, 0);
+    EXPECT_EQ(batch.tokens[0], 9);
+    EXPECT_EQ(batch.segments, (std::vector<int32_t>{-7, 8, 9, -7, 8, 9}));
+  }
+  EXPECT_TRUE(Make("tensors", options)->spec().segments);
+  write(ElementType::kI32, {5, 5, 5, 1, 2, 1, 0, 0, 1, -7, 8, 9});
+  EXPECT_EQ(ErrorOf("tensors", options),
+            path + ": row 1: the segment id 1 at position 2 comes back, its document ended at "
+                   "position 0; each document of a row needs an id of its own");
+  write(ElementType::kI64, {5, 5, 5, 1, 2, 1, 0, 0, 1, -7, 8, int64_t{1} << 40});
+  EXPECT_EQ(ErrorOf("tensors", options),
+            path + ": the segment id 1099511627776 doesn't fit 32 bits");
+  write(ElementType::kF32, {5, 5, 5, 1, 2, 1, 0, 0, 1, -7, 8, 9});
+  EXPECT_NE(ErrorOf("tensors", options).find("segment ids must be integers"), std::string::npos);
+  write(ElementType::kI32, {5, 5, 5});
+  EXPECT_NE(ErrorOf("tensors", options).find("one for each of targets: tensor<4x3xi32>"),
+            std::string::npos);
+  options["segments"] = std::string("documents");
+  EXPECT_NE(ErrorOf("tensors", options).find("documents"), std::string::npos);
 }
 
 TEST(Tensors, HoldsOutTheLastRows) {

@@ -1,8 +1,10 @@
-// Tokens and targets from a safetensors file, for data that was prepared elsewhere. Row i of one
-// belongs to row i of the other; the last rows are held out.
+// Tokens and targets from a safetensors file, for data that was prepared elsewhere, with segment ids
+// if rows hold several documents. Row i of one belongs to row i of the others; the last rows are
+// held out. Targets are taken as they are: -1 where a document's last token predicts nothing.
 #include <algorithm>
 #include <cstring>
 #include <memory>
+#include <optional>
 #include <string>
 #include <tuple>
 #include <utility>
@@ -11,50 +13,54 @@
 #include "absl/strings/str_cat.h"
 #include "runtime/checkpoint/safetensors.h"
 #include "runtime/data/random.h"
+#include "runtime/data/segments.h"
 #include "runtime/data/task_registry.h"
 
 namespace weir::runtime {
 namespace {
 
 constexpr char kName[] = "tensors";
+constexpr char kSegments[] = "segments";
 constexpr uint32_t kTrainStream = 4;
 
 class Tensors : public Task {
  public:
-  Tensors(HostTensor tokens, HostTensor targets, int64_t train_rows, int64_t batch,
-          int64_t vocabulary)
-      : tokens_(std::move(tokens)), targets_(std::move(targets)), train_rows_(train_rows) {
+  Tensors(HostTensor tokens, HostTensor targets, std::optional<HostTensor> segments,
+          int64_t train_rows, int64_t batch, int64_t vocabulary)
+      : tokens_(std::move(tokens)),
+        targets_(std::move(targets)),
+        segments_(std::move(segments)),
+        train_rows_(train_rows) {
     spec_.tokens = tokens_.spec();
     spec_.targets = targets_.spec();
     spec_.tokens.shape[0] = spec_.targets.shape[0] = batch;
     spec_.tokens.name = "tokens";
     spec_.targets.name = "targets";
+    if (segments_) spec_.segments = {"segments", ElementType::kI32, spec_.targets.shape};
     spec_.vocabulary = vocabulary;
     spec_.accuracy = spec_.sequence_accuracy = true;
   }
 
   const TaskSpec& spec() const override { return spec_; }
 
-  absl::Status FillTrain(int64_t seed, int64_t index, absl::Span<char> tokens,
-                         absl::Span<char> targets) const override {
+  absl::Status FillTrain(int64_t seed, int64_t index, const TaskBatch& out) const override {
     for (int64_t row = 0; row < batch(); ++row) {
       RandomSequence random(seed, kTrainStream, index * batch() + row);
-      FillRow(random.Below(train_rows_), row, tokens, targets);
+      FillRow(random.Below(train_rows_), row, out);
     }
     return absl::OkStatus();
   }
 
   int64_t eval_batches() const override { return (rows() - train_rows_ + batch() - 1) / batch(); }
 
-  absl::Status FillEval(int64_t index, absl::Span<char> tokens,
-                        absl::Span<char> targets) const override {
+  absl::Status FillEval(int64_t index, const TaskBatch& out) const override {
     for (int64_t row = 0; row < batch(); ++row) {
       int64_t source = train_rows_ + index * batch() + row;
-      FillRow(std::min(source, rows() - 1), row, tokens, targets);
+      FillRow(std::min(source, rows() - 1), row, out);
       if (source >= rows()) {
-        size_t bytes = targets.size() / batch();
+        size_t bytes = out.targets.size() / batch();
         // -1 in every byte is -1 in every element.
-        std::memset(targets.data() + row * bytes, 0xff, bytes);
+        std::memset(out.targets.data() + row * bytes, 0xff, bytes);
       }
     }
     return absl::OkStatus();
@@ -64,18 +70,19 @@ class Tensors : public Task {
   int64_t batch() const { return spec_.tokens.shape[0]; }
   int64_t rows() const { return tokens_.spec().shape[0]; }
 
-  void FillRow(int64_t source, int64_t row, absl::Span<char> tokens,
-               absl::Span<char> targets) const {
+  void FillRow(int64_t source, int64_t row, const TaskBatch& out) const {
     auto copy = [&](const HostTensor& from, absl::Span<char> to) {
       size_t bytes = to.size() / batch();
       std::memcpy(to.data() + row * bytes, from.bytes().data() + source * bytes, bytes);
     };
-    copy(tokens_, tokens);
-    copy(targets_, targets);
+    copy(tokens_, out.tokens);
+    copy(targets_, out.targets);
+    if (segments_) copy(*segments_, out.segments);
   }
 
   TaskSpec spec_;
   HostTensor tokens_, targets_;
+  std::optional<HostTensor> segments_;
   int64_t train_rows_;
 };
 
@@ -107,6 +114,35 @@ absl::StatusOr<HostTensor> ReadAsTokens(const SafetensorsFile& file, const std::
     result.As<int32_t>()[i] = static_cast<int32_t>(value);
   }
   return result;
+}
+
+// The ids, as i32 of the shape of `targets`; nothing if the file has none and none were asked for.
+absl::StatusOr<std::optional<HostTensor>> ReadSegments(const SafetensorsFile& file,
+                                                       const std::string& path,
+                                                       const std::string& name,
+                                                       const TensorSpec& targets) {
+  if (name == kSegments && file.Find(name) == nullptr) return std::nullopt;
+  absl::StatusOr<HostTensor> read = file.Read(name);
+  if (!read.ok()) return read.status();
+  const ElementType type = read->spec().type;
+  if ((type != ElementType::kI32 && type != ElementType::kI64) ||
+      read->spec().shape != targets.shape || targets.shape.size() != 2) {
+    return absl::InvalidArgumentError(
+        absl::StrCat(path, ": segment ids must be integers, one for each of ", targets.ToString(),
+                     ", not ", read->spec().ToString()));
+  }
+  HostTensor ids({kSegments, ElementType::kI32, targets.shape});
+  for (int64_t i = 0; i < ids.spec().NumElements(); ++i) {
+    int64_t id = type == ElementType::kI64 ? read->As<int64_t>()[i] : read->As<int32_t>()[i];
+    if (id < INT32_MIN || id > INT32_MAX) {
+      return absl::InvalidArgumentError(
+          absl::StrCat(path, ": the segment id ", id, " doesn't fit 32 bits"));
+    }
+    ids.As<int32_t>()[i] = static_cast<int32_t>(id);
+  }
+  absl::Status status = CheckSegments(ids.As<int32_t>(), targets.shape[1]);
+  if (!status.ok()) return absl::InvalidArgumentError(absl::StrCat(path, ": ", status.message()));
+  return ids;
 }
 
 absl::StatusOr<std::unique_ptr<Task>> Create(const OptionMap& options) {
@@ -143,6 +179,9 @@ absl::StatusOr<std::unique_ptr<Task>> Create(const OptionMap& options) {
                                                    targets->spec().ToString(),
                                                    " don't have the same number of rows"));
   }
+  absl::StatusOr<std::optional<HostTensor>> segments =
+      ReadSegments(*file, path, TextOption(options, kSegments), targets->spec());
+  if (!segments.ok()) return segments.status();
   int64_t vocabulary = IntegerOption(options, "vocabulary");
   if (vocabulary == 0) vocabulary = largest + 1;
   if (largest >= vocabulary) {
@@ -154,8 +193,8 @@ absl::StatusOr<std::unique_ptr<Task>> Create(const OptionMap& options) {
     return absl::InvalidArgumentError(
         absl::StrCat(path, ": ", rows, " rows are too few to hold some out"));
   }
-  return std::make_unique<Tensors>(*std::move(tokens), *std::move(targets), train_rows,
-                                   IntegerOption(options, "batch"), vocabulary);
+  return std::make_unique<Tensors>(*std::move(tokens), *std::move(targets), *std::move(segments),
+                                   train_rows, IntegerOption(options, "batch"), vocabulary);
 }
 
 }  // namespace
@@ -167,6 +206,8 @@ TaskInfo TensorsTask() {
           {{"data", std::string(), "the file (needed)"},
            {"tokens", std::string("tokens"), "name of the tensor of inputs, rows first"},
            {"targets", std::string("targets"), "name of the tensor of classes; -1 masks"},
+           {kSegments, std::string(kSegments),
+            "name of the tensor of segment ids, if rows hold several documents"},
            {"batch", int64_t{16}, "rows in a batch"},
            {"vocabulary", int64_t{0}, "number of tokens; 0: the largest that occurs, plus 1"},
            {"validation", 0.1, "share of the rows, the last ones, that is held out"}},

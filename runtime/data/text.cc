@@ -2,7 +2,11 @@
 // nanoGPT's: the first floor(n (1 - validation)) bytes train. A training batch has windows at
 // random places; an evaluation goes through the whole held-out part in windows that don't overlap,
 // with nothing carried from one to the next.
+//
+// With `documents` the text is cut at a separator into documents, which are packed whole into rows
+// (documents.h); the held-out documents are those that begin in the file's end.
 #include <algorithm>
+#include <array>
 #include <memory>
 #include <string>
 #include <tuple>
@@ -10,6 +14,7 @@
 
 #include "absl/strings/str_cat.h"
 #include "runtime/base/file.h"
+#include "runtime/data/documents.h"
 #include "runtime/data/random.h"
 #include "runtime/data/task_registry.h"
 
@@ -22,22 +27,15 @@ constexpr uint32_t kTrainStream = 3;
 class Text : public Task {
  public:
   // `ids`: the text as token ids.
-  Text(std::string ids, int64_t train_size, Vocabulary vocabulary, int64_t batch, int64_t context)
-      : text_(std::move(ids)), train_size_(train_size) {
-    spec_.tokens = {"tokens", ElementType::kI32, {batch, context}};
-    spec_.targets = {"targets", ElementType::kI32, {batch, context}};
-    spec_.vocabulary = vocabulary.size();
-    spec_.text = std::move(vocabulary);
-    spec_.accuracy = true;
-  }
+  Text(std::string ids, int64_t train_size, TaskSpec spec)
+      : spec_(std::move(spec)), text_(std::move(ids)), train_size_(train_size) {}
 
   const TaskSpec& spec() const override { return spec_; }
 
-  absl::Status FillTrain(int64_t seed, int64_t index, absl::Span<char> tokens,
-                         absl::Span<char> targets) const override {
+  absl::Status FillTrain(int64_t seed, int64_t index, const TaskBatch& out) const override {
     for (int64_t row = 0; row < batch(); ++row) {
       RandomSequence random(seed, kTrainStream, index * batch() + row);
-      FillRow(random.Below(train_size_ - context()), train_size_, row, tokens, targets);
+      FillRow(random.Below(train_size_ - context()), train_size_, row, out);
     }
     return absl::OkStatus();
   }
@@ -48,11 +46,9 @@ class Text : public Task {
     return (windows + batch() - 1) / batch();
   }
 
-  absl::Status FillEval(int64_t index, absl::Span<char> tokens,
-                        absl::Span<char> targets) const override {
+  absl::Status FillEval(int64_t index, const TaskBatch& out) const override {
     for (int64_t row = 0; row < batch(); ++row) {
-      FillRow(train_size_ + (index * batch() + row) * context(), text_.size(), row, tokens,
-              targets);
+      FillRow(train_size_ + (index * batch() + row) * context(), text_.size(), row, out);
     }
     return absl::OkStatus();
   }
@@ -62,10 +58,9 @@ class Text : public Task {
   int64_t context() const { return spec_.tokens.shape[1]; }
 
   // The window at `begin`; positions whose next byte isn't before `end` are masked.
-  void FillRow(int64_t begin, int64_t end, int64_t row, absl::Span<char> tokens,
-               absl::Span<char> targets) const {
-    int32_t* token = reinterpret_cast<int32_t*>(tokens.data()) + row * context();
-    int32_t* target = reinterpret_cast<int32_t*>(targets.data()) + row * context();
+  void FillRow(int64_t begin, int64_t end, int64_t row, const TaskBatch& out) const {
+    int32_t* token = reinterpret_cast<int32_t*>(out.tokens.data()) + row * context();
+    int32_t* target = reinterpret_cast<int32_t*>(out.targets.data()) + row * context();
     for (int64_t t = 0; t < context(); ++t) {
       bool inside = begin + t + 1 < end;
       token[t] = inside ? static_cast<unsigned char>(text_[begin + t]) : 0;
@@ -77,6 +72,36 @@ class Text : public Task {
   std::string text_;
   int64_t train_size_;
 };
+
+struct PackedRows {
+  std::vector<PackedRow> train, held_out;
+};
+
+// The documents of a text in rows.
+absl::StatusOr<PackedRows> PackDocuments(const std::string& text, int64_t train_size,
+                                         const OptionMap& options) {
+  PackedRows rows;
+  int64_t context = IntegerOption(options, "context");
+  const std::string& separator = TextOption(options, "documents");
+  std::vector<Piece> pieces = CutDocuments(text, separator, context);
+  // No document is in both parts: the one at the border trains.
+  size_t train = 0;
+  bool inside = false;
+  while (train < pieces.size() && (inside || pieces[train].begin < train_size)) {
+    inside = pieces[train++].goes_on;
+  }
+  if (train == 0 || train == pieces.size()) {
+    return absl::InvalidArgumentError(
+        absl::StrCat("'", TextOption(options, "data"), "' has ", pieces.size(),
+                     " documents or parts of them, none of which ",
+                     train == 0 ? "is left for training" : "is held out"));
+  }
+  Packing how = TextOption(options, "packing") == "fit" ? Packing::kFit : Packing::kOrder;
+  absl::Span<const Piece> all(pieces);
+  rows.train = PackPieces(all.first(train), context, how);
+  rows.held_out = PackPieces(all.subspan(train), context, how);
+  return rows;
+}
 
 absl::StatusOr<std::unique_ptr<Task>> Create(const OptionMap& options) {
   for (auto [option, low, high] :
@@ -96,24 +121,41 @@ absl::StatusOr<std::unique_ptr<Task>> Create(const OptionMap& options) {
     return absl::InvalidArgumentError(absl::StrCat(
         "the option 'validation' of the task 'text' must be between 0 and 1, not ", validation));
   }
-  if (vocabulary != "characters" && vocabulary != "bytes") {
-    return absl::InvalidArgumentError(absl::StrCat(
-        "the option 'vocabulary' of the task 'text' must be \"characters\" or \"bytes\", not \"",
-        vocabulary, "\""));
+  for (auto [option, one, other] : {std::array<const char*, 3>{"vocabulary", "characters", "bytes"},
+                                    {"packing", "fit", "order"}}) {
+    const std::string& given = TextOption(options, option);
+    if (given == one || given == other) continue;
+    return absl::InvalidArgumentError(absl::StrCat("the option '", option,
+                                                   "' of the task 'text' must be \"", one,
+                                                   "\" or \"", other, "\", not \"", given, "\""));
   }
   absl::StatusOr<std::string> text = ReadFile(path);
   if (!text.ok()) return text.status();
   int64_t size = text->size(), context = IntegerOption(options, "context");
   auto train_size = static_cast<int64_t>(size * (1 - validation));
-  if (train_size < context + 1 || size - train_size < 2) {
+  bool packed = !TextOption(options, "documents").empty();
+  if (!packed && (train_size < context + 1 || size - train_size < 2)) {
     return absl::InvalidArgumentError(
         absl::StrCat("'", path, "' is too short: of its ", size, " bytes ", train_size,
                      " are for training, and a window takes ", context + 1));
   }
+  absl::StatusOr<PackedRows> rows = PackedRows();
+  if (packed) rows = PackDocuments(*text, train_size, options);
+  if (!rows.ok()) return rows.status();
   Vocabulary known = vocabulary == "bytes" ? Vocabulary::Bytes() : Vocabulary::Characters(*text);
   for (char& c : *text) c = static_cast<char>(known.Number(c));
-  return std::make_unique<Text>(*std::move(text), train_size, std::move(known),
-                                IntegerOption(options, "batch"), context);
+  int64_t batch = IntegerOption(options, "batch");
+  TaskSpec spec;
+  spec.tokens = {"tokens", ElementType::kI32, {batch, context}};
+  spec.targets = {"targets", ElementType::kI32, {batch, context}};
+  spec.vocabulary = known.size();
+  spec.text = std::move(known);
+  spec.accuracy = true;
+  if (packed) {
+    return PackedTextTask(*std::move(text), std::move(rows->train), std::move(rows->held_out),
+                          std::move(spec));
+  }
+  return std::make_unique<Text>(*std::move(text), train_size, std::move(spec));
 }
 
 }  // namespace
@@ -127,7 +169,12 @@ TaskInfo TextTask() {
            {"batch", int64_t{64}, "windows in a batch"},
            {"validation", 0.1, "share of the file, at its end, that is held out"},
            {"vocabulary", std::string("characters"),
-            "\"characters\": the distinct bytes of the file; \"bytes\": all 256"}},
+            "\"characters\": the distinct bytes of the file; \"bytes\": all 256"},
+           {"documents", std::string(),
+            "what ends a document, such as \"\\n\\n\": rows hold whole documents, each of which is "
+            "read as if it were alone; empty: the file is one text"},
+           {"packing", std::string("fit"),
+            "\"fit\": documents fill rows as well as they can; \"order\": they stay in order"}},
           Create};
 }
 

@@ -9,6 +9,7 @@
 #include "absl/status/status.h"
 #include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
+#include "runtime/data/segments.h"
 #include "runtime/plugin/plugin_task.h"
 #include "runtime/plugin/registry.h"
 
@@ -23,6 +24,7 @@ constexpr int64_t kMaxLength = int64_t{1} << 28;
 
 struct Sequence {
   std::vector<int32_t> tokens, targets;
+  std::vector<int32_t> segments;  // empty if the task isn't packed
 };
 
 class TaskChecker {
@@ -75,28 +77,40 @@ class TaskChecker {
     if (task_.functions.destroy != nullptr) task_.functions.destroy(user);
   }
 
+  bool packed() const { return task_.functions.fill_packed != nullptr; }
+  const char* fill_name() const { return packed() ? "fill_packed()" : "fill()"; }
+
   // Empty vectors if fill() fails or writes beside its buffers.
   Sequence Fill(void* user, uint64_t seed, uint64_t index, std::string* problem) const {
-    const size_t length = static_cast<size_t>(length_);
-    std::vector<int32_t> tokens(length + 2 * kGuard, kUntouched);
-    std::vector<int32_t> targets(length + 2 * kGuard, kUntouched);
+    std::vector<int32_t> buffers[3];
+    for (std::vector<int32_t>& buffer : buffers) {
+      buffer.assign(static_cast<size_t>(length_) + 2 * kGuard, kUntouched);
+    }
+    int32_t* inside[3];
+    for (int i = 0; i < 3; ++i) inside[i] = buffers[i].data() + kGuard;
+    const WeirTask& functions = task_.functions;
     const int32_t result =
-        task_.functions.fill(user, seed, index, tokens.data() + kGuard, targets.data() + kGuard);
+        packed() ? functions.fill_packed(user, seed, index, inside[0], inside[1], inside[2])
+                 : functions.fill(user, seed, index, inside[0], inside[1]);
     if (result != 0) {
-      *problem = absl::StrCat("fill() returns ", result, " for sequence ", index);
+      *problem = absl::StrCat(fill_name(), " returns ", result, " for sequence ", index);
       return {};
     }
-    for (std::vector<int32_t>* buffer : {&tokens, &targets}) {
+    constexpr const char* kNames[] = {"tokens", "targets", "segments"};
+    Sequence sequence;
+    std::vector<int32_t>* results[] = {&sequence.tokens, &sequence.targets, &sequence.segments};
+    for (int i = 0; i < (packed() ? 3 : 2); ++i) {
       const auto touched = [](int32_t value) { return value != kUntouched; };
-      if (std::any_of(buffer->begin(), buffer->begin() + kGuard, touched) ||
-          std::any_of(buffer->end() - kGuard, buffer->end(), touched)) {
-        *problem = absl::StrCat("fill() writes outside the ",
-                                buffer == &tokens ? "tokens" : "targets", " of sequence ", index);
+      const std::vector<int32_t>& buffer = buffers[i];
+      if (std::any_of(buffer.begin(), buffer.begin() + kGuard, touched) ||
+          std::any_of(buffer.end() - kGuard, buffer.end(), touched)) {
+        *problem = absl::StrCat(fill_name(), " writes outside the ", kNames[i], " of sequence ",
+                                index);
         return {};
       }
+      results[i]->assign(buffer.begin() + kGuard, buffer.end() - kGuard);
     }
-    return {{tokens.begin() + kGuard, tokens.end() - kGuard},
-            {targets.begin() + kGuard, targets.end() - kGuard}};
+    return sequence;
   }
 
   std::vector<Sequence> FillAll(void* user, uint64_t seed, std::string* problem) const {
@@ -110,7 +124,8 @@ class TaskChecker {
   static bool Same(const std::vector<Sequence>& a, const std::vector<Sequence>& b) {
     return std::equal(a.begin(), a.end(), b.begin(), b.end(),
                       [](const Sequence& x, const Sequence& y) {
-                        return x.tokens == y.tokens && x.targets == y.targets;
+                        return x.tokens == y.tokens && x.targets == y.targets &&
+                               x.segments == y.segments;
                       });
   }
 
@@ -120,8 +135,9 @@ class TaskChecker {
         const int32_t token = sequences[index].tokens[t];
         const int32_t target = sequences[index].targets[t];
         const std::string place = absl::StrCat(" at position ", t, " of sequence ", index);
-        if (token == kUntouched || target == kUntouched) {
-          Fail(absl::StrCat("fill() leaves a hole", place));
+        const bool hole = packed() && sequences[index].segments[t] == kUntouched;
+        if (token == kUntouched || target == kUntouched || hole) {
+          Fail(absl::StrCat(fill_name(), " leaves a hole", place));
         } else if (token < 0 || token >= vocabulary_) {
           Fail(absl::StrCat("token ", token, place, " is outside the vocabulary of ", vocabulary_));
         } else if (target < -1 || target >= vocabulary_) {
@@ -136,12 +152,23 @@ class TaskChecker {
     return true;
   }
 
+  // Whether documents are told apart as weir_plugin.h says.
+  void CheckDocuments(const std::vector<Sequence>& sequences) {
+    for (size_t index = 0; index < sequences.size(); ++index) {
+      absl::Status status = CheckSegments(sequences[index].segments, length_);
+      if (status.ok()) continue;
+      return Fail(absl::StrCat("sequence ", index, ": ", status.message()));
+    }
+    Passed("gives each document of a sequence an id of its own");
+  }
+
   void CheckFill(void* user) {
     std::string problem;
     const std::vector<Sequence> first = FillAll(user, 1, &problem);
     if (!problem.empty()) return Fail(problem);
     Passed("writes its buffers and nothing beside them");
     if (CheckRange(first)) Passed("fills every position with tokens and targets in range");
+    if (packed()) CheckDocuments(first);
 
     bool repeatable = Same(first, FillAll(user, 1, &problem));
     void* second = nullptr;

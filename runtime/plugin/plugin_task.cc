@@ -10,6 +10,7 @@
 #include "absl/strings/match.h"
 #include "absl/strings/numbers.h"
 #include "absl/strings/str_cat.h"
+#include "runtime/data/segments.h"
 #include "runtime/plugin/layer_text.h"
 
 namespace weir::runtime {
@@ -138,6 +139,9 @@ class PluginTaskInstance : public Task {
     }
     spec_.tokens = {"tokens", ElementType::kI32, {batch_, length_}};
     spec_.targets = {"targets", ElementType::kI32, {batch_, length_}};
+    if (functions_.fill_packed != nullptr) {
+      spec_.segments = {"segments", ElementType::kI32, {batch_, length_}};
+    }
     spec_.vocabulary = vocabulary;
     spec_.accuracy = spec_.sequence_accuracy = true;
     return absl::OkStatus();
@@ -145,31 +149,34 @@ class PluginTaskInstance : public Task {
 
   const TaskSpec& spec() const override { return spec_; }
 
-  absl::Status FillTrain(int64_t seed, int64_t index, absl::Span<char> tokens,
-                         absl::Span<char> targets) const override {
-    return Fill(TrainSeed(seed), index, std::numeric_limits<int64_t>::max(), tokens, targets);
+  absl::Status FillTrain(int64_t seed, int64_t index, const TaskBatch& out) const override {
+    return Fill(TrainSeed(seed), index, std::numeric_limits<int64_t>::max(), out);
   }
 
   int64_t eval_batches() const override { return (eval_sequences_ + batch_ - 1) / batch_; }
 
-  absl::Status FillEval(int64_t index, absl::Span<char> tokens,
-                        absl::Span<char> targets) const override {
-    return Fill(kEvalSeed, index, eval_sequences_, tokens, targets);
+  absl::Status FillEval(int64_t index, const TaskBatch& out) const override {
+    return Fill(kEvalSeed, index, eval_sequences_, out);
   }
 
  private:
   // Rows from sequence number `sequences` on are filled too, but masked.
-  absl::Status Fill(uint64_t seed, int64_t index, int64_t sequences, absl::Span<char> tokens,
-                    absl::Span<char> targets) const {
+  absl::Status Fill(uint64_t seed, int64_t index, int64_t sequences, const TaskBatch& out) const {
     for (int64_t row = 0; row < batch_; ++row) {
       const int64_t sequence = index * batch_ + row;
-      int32_t* token = reinterpret_cast<int32_t*>(tokens.data()) + row * length_;
-      int32_t* target = reinterpret_cast<int32_t*>(targets.data()) + row * length_;
+      const auto RowOf = [&](absl::Span<char> bytes) {
+        return reinterpret_cast<int32_t*>(bytes.data()) + row * length_;
+      };
+      int32_t* token = RowOf(out.tokens);
+      int32_t* target = RowOf(out.targets);
+      const auto number = static_cast<uint64_t>(sequence);
       const int32_t result =
-          functions_.fill(user_, seed, static_cast<uint64_t>(sequence), token, target);
+          functions_.fill_packed != nullptr
+              ? functions_.fill_packed(user_, seed, number, token, target, RowOf(out.segments))
+              : functions_.fill(user_, seed, number, token, target);
       if (result != 0) {
-        return absl::InternalError(absl::StrCat("task '", name_, "': fill() returned ", result,
-                                                " for sequence ", sequence));
+        return absl::InternalError(absl::StrCat("task '", name_, "': ", FillName(), " returned ",
+                                                result, " for sequence ", sequence));
       }
       // Kernels index by these: a token out of range must not get there.
       const auto inside = [this](int64_t low, const int32_t* values) {
@@ -182,9 +189,20 @@ class PluginTaskInstance : public Task {
                                                   " of ",
                                                   spec_.vocabulary));
       }
+      if (functions_.fill_packed != nullptr) {
+        absl::Status status = CheckSegments(absl::MakeSpan(RowOf(out.segments), length_), length_);
+        if (!status.ok()) {
+          return absl::InvalidArgumentError(
+              absl::StrCat("task '", name_, "': sequence ", sequence, ": ", status.message()));
+        }
+      }
       if (sequence >= sequences) std::fill(target, target + length_, -1);
     }
     return absl::OkStatus();
+  }
+
+  const char* FillName() const {
+    return functions_.fill_packed != nullptr ? "fill_packed()" : "fill()";
   }
 
   std::string name_;

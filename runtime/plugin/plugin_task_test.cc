@@ -49,7 +49,7 @@ class PluginTaskTest : public ::testing::Test {
   }  // the registry ends here; its tasks go on
 
   struct Batch {
-    std::vector<int32_t> tokens, targets;
+    std::vector<int32_t> tokens, targets, segments;
   };
   static Batch Fill(const Task& task, bool train, int64_t seed, int64_t index) {
     Batch batch;
@@ -58,9 +58,10 @@ class PluginTaskTest : public ::testing::Test {
     const auto bytes = [](std::vector<int32_t>& v) {
       return absl::MakeSpan(reinterpret_cast<char*>(v.data()), v.size() * sizeof(int32_t));
     };
+    if (task.spec().segments) batch.segments.resize(task.spec().segments->NumElements());
+    const TaskBatch out = {bytes(batch.tokens), bytes(batch.targets), bytes(batch.segments)};
     const absl::Status status =
-        train ? task.FillTrain(seed, index, bytes(batch.tokens), bytes(batch.targets))
-              : task.FillEval(index, bytes(batch.tokens), bytes(batch.targets));
+        train ? task.FillTrain(seed, index, out) : task.FillEval(index, out);
     EXPECT_TRUE(status.ok()) << status;
     return batch;
   }
@@ -100,6 +101,57 @@ TEST_F(PluginTaskTest, HeldOutSequencesAreCountedAndMasked) {
   EXPECT_EQ(learnt, 7);  // one sequence of 8, whose first position has no target
 }
 
+TEST_F(PluginTaskTest, PackedSequencesHaveSegments) {
+  absl::StatusOr<std::unique_ptr<Task>> task =
+      tasks_.Create("packed_counting", {{"length", int64_t{50}}, {"batch", int64_t{3}}});
+  ASSERT_TRUE(task.ok()) << task.status();
+  ASSERT_TRUE((*task)->spec().segments);
+  EXPECT_EQ((*task)->spec().segments->ToString(), "segments: tensor<3x50xi32>");
+  const Batch batch = Fill(**task, true, 1, 0);
+  for (int row = 0; row < 3; ++row) {
+    EXPECT_GT(batch.segments[row * 50 + 49], 10);
+    for (int t = row * 50; t < row * 50 + 49; ++t) {
+      const bool goes_on = batch.segments[t] == batch.segments[t + 1];
+      EXPECT_EQ(batch.targets[t], goes_on ? batch.tokens[t + 1] : -1);
+    }
+  }
+  EXPECT_FALSE((*tasks_.Create("counting", {}))->spec().segments);
+}
+
+// A plugin built with the header of version 1: its tasks end before fill_packed, whatever is behind.
+TEST_F(PluginTaskTest, TasksOfVersion1ArentPacked) {
+  absl::StatusOr<LoadedPlugin> good = LoadPlugin("runtime/plugin/testdata/good.so");
+  ASSERT_TRUE(good.ok()) << good.status();
+  WeirTask task = good->tasks.back().functions;
+  ASSERT_NE(task.fill_packed, nullptr);
+  task.struct_size = offsetof(WeirTask, fill_packed);
+  const WeirTask* tasks[] = {&task};
+  WeirPlugin plugin = {};
+  plugin.struct_size = sizeof(plugin);
+  plugin.version = 1;
+  plugin.name = "old";
+  plugin.tasks = tasks;
+  plugin.task_count = 1;
+  absl::StatusOr<LoadedPlugin> old = ReadPlugin(&plugin, "old.so");
+  ASSERT_TRUE(old.ok()) << old.status();
+  EXPECT_EQ(old->tasks.back().functions.fill_packed, nullptr);
+  EXPECT_NE(old->tasks.back().functions.fill, nullptr);
+}
+
+TEST_F(PluginTaskTest, AnIdThatComesBackDoesntGetThrough) {
+  Registry registry;
+  ASSERT_TRUE(registry.AddFile("runtime/plugin/testdata/bad_segments.so").ok());
+  ASSERT_TRUE(AddPluginTasks(registry, tasks_).ok());
+  absl::StatusOr<std::unique_ptr<Task>> task = tasks_.Create("a_task", {{"batch", int64_t{1}}});
+  ASSERT_TRUE(task.ok()) << task.status();
+  char buffers[3][12];
+  const absl::Status status = (*task)->FillTrain(
+      1, 4, {absl::MakeSpan(buffers[0]), absl::MakeSpan(buffers[1]), absl::MakeSpan(buffers[2])});
+  EXPECT_EQ(ErrorOf(status),
+            "task 'a_task': sequence 4: row 0: the segment id 7 at position 2 comes back, its "
+            "document ended at position 0; each document of a row needs an id of its own");
+}
+
 TEST_F(PluginTaskTest, Errors) {
   EXPECT_THAT(ErrorOf(tasks_.Create("counting", {{"lenght", int64_t{5}}}).status()),
               AllOf(HasSubstr("lenght"), HasSubstr("length")));
@@ -120,7 +172,7 @@ TEST_F(PluginTaskTest, TokensOutOfRangeDontGetThrough) {
   ASSERT_TRUE(task.ok()) << task.status();
   char tokens[12], targets[12];
   const absl::Status status =
-      (*task)->FillTrain(1, 0, absl::MakeSpan(tokens), absl::MakeSpan(targets));
+      (*task)->FillTrain(1, 0, {absl::MakeSpan(tokens), absl::MakeSpan(targets), {}});
   EXPECT_THAT(ErrorOf(status), HasSubstr("outside the vocabulary of 5"));
 }
 

@@ -142,7 +142,7 @@ TEST_F(RegistryTest, TaskFills) {
 TEST_F(RegistryTest, RefusesWithAReason) {
   const std::pair<const char*, const char*> cases[] = {
       {"too_new", "needs a newer Weir"},
-      {"newer_anyway", "is of plugin version 2, newer than this Weir"},
+      {"newer_anyway", "is of plugin version 3, newer than this Weir"},
       {"too_old", "is of plugin version 0, too old for this Weir"},
       {"null_name", "the plugin's name is null"},
       {"small_struct", "struct_size"},
@@ -257,7 +257,7 @@ TEST(CheckPlugin, GoodPluginPasses) {
   const PluginReport report = CheckPlugin(TestPlugin("good"));
   EXPECT_TRUE(report.ok()) << report.ToString();
   EXPECT_TRUE(report.findings.empty()) << report.ToString();
-  EXPECT_EQ(report.passed.size(), 8u) << report.ToString();
+  EXPECT_EQ(report.passed.size(), 15u) << report.ToString();
 }
 
 TEST(CheckPlugin, SeesWhatATaskBreaks) {
@@ -270,6 +270,9 @@ TEST(CheckPlugin, SeesWhatATaskBreaks) {
   const PluginReport other = CheckPlugin(TestPlugin("bad_values"));
   EXPECT_THAT(other.ToString(), AllOf(HasSubstr("token 5 at position 0 of sequence 0 is outside"),
                                       HasSubstr("another sequence for the same seed and index")));
+  EXPECT_THAT(CheckPlugin(TestPlugin("bad_segments")).ToString(),
+              HasSubstr("ERROR: task 'a_task': sequence 0: row 0: the segment id 7 at position 2 "
+                        "comes back"));
   EXPECT_FALSE(CheckPlugin(TestPlugin("too_old")).ok());
   EXPECT_FALSE(CheckPlugin("absent.so").ok());
 }

@@ -46,6 +46,8 @@
  *
  * Change log
  *   1  First version: layers, kernels, tasks.
+ *   2  Packed sequences: WeirTask ends with fill_packed. A plugin of version 1 loads as before; one
+ *      that needs its documents kept apart asks for a host of version 2 in weir_plugin_query().
  */
 #ifndef WEIR_PLUGIN_H_
 #define WEIR_PLUGIN_H_
@@ -59,7 +61,7 @@ extern "C" {
 
 /* The version this header describes, and the oldest one that a host built with this header still
  * loads. */
-#define WEIR_PLUGIN_VERSION 1u
+#define WEIR_PLUGIN_VERSION 2u
 #define WEIR_PLUGIN_VERSION_MIN 1u
 
 /* The name of the one exported function, for dlsym(). */
@@ -169,6 +171,15 @@ typedef struct WeirTask {
   /* Ends an instance; called once per successful create(), when no other call is running. NULL if
    * there is nothing to do. */
   void (*destroy)(void* user);
+
+  /* Since version 2. Not NULL if a sequence holds several documents, packed one behind the other:
+   * the host then calls this and never fill() (which must be there, for hosts of version 1). As
+   * fill(), and writes length() segment ids: a document is a run of equal ids, and each document of
+   * a sequence has an id of its own; any numbers, in any order. The model treats each document as
+   * if it were alone. The target of a document's last token must not be of the next document: -1
+   * where there is nothing to predict. What is padded is a document too, with targets of -1. */
+  int32_t (*fill_packed)(void* user, uint64_t seed, uint64_t index, int32_t* tokens,
+                         int32_t* targets, int32_t* segments);
 } WeirTask;
 
 /* ---- The plugin ---- */

@@ -5,6 +5,8 @@
 #include <utility>
 
 #include "absl/strings/str_cat.h"
+#include "absl/strings/str_join.h"
+#include "runtime/data/segments.h"
 
 namespace weir::runtime {
 namespace {
@@ -34,19 +36,24 @@ absl::StatusOr<BatchFeeder> BatchFeeder::Create(const Session& session,
         absl::StrCat("the program has no entry point '", entry_point, "'"));
   }
   const TaskSpec& spec = task.spec();
-  if (entry->inputs.size() != 2) {
-    return absl::InvalidArgumentError(absl::StrCat("the entry point '", entry_point, "' has ",
-                                                   entry->inputs.size(),
-                                                   " inputs, not tokens and targets"));
-  }
+  std::vector<TensorSpec> parts = {spec.tokens, spec.targets};
+  if (spec.segments) parts.push_back(*spec.segments);
+  const auto text = [](absl::Span<const TensorSpec> specs) {
+    return absl::StrJoin(specs, ", ", [](std::string* out, const TensorSpec& each) {
+      absl::StrAppend(out, each.ToString());
+    });
+  };
   BatchFeeder feeder;
   feeder.task_ = &task;
-  feeder.batches_ = Multiple(entry->inputs[0], spec.tokens);
-  if (feeder.batches_ == 0 || Multiple(entry->inputs[1], spec.targets) != feeder.batches_) {
-    return absl::InvalidArgumentError(absl::StrCat(
-        "the task's batch doesn't fit '", entry_point, "': it has ", spec.tokens.ToString(),
-        " and ", spec.targets.ToString(), ", the program wants ", entry->inputs[0].ToString(),
-        " and ", entry->inputs[1].ToString()));
+  bool fits = entry->inputs.size() == parts.size();
+  if (fits) feeder.batches_ = Multiple(entry->inputs[0], spec.tokens);
+  for (size_t i = 0; fits && i < parts.size(); ++i) {
+    fits = feeder.batches_ > 0 && Multiple(entry->inputs[i], parts[i]) == feeder.batches_;
+  }
+  if (!fits) {
+    return absl::InvalidArgumentError(absl::StrCat("the task's batch doesn't fit '", entry_point,
+                                                   "': it has ", text(parts),
+                                                   ", the program wants ", text(entry->inputs)));
   }
   for (const TensorSpec& input : entry->inputs) feeder.inputs_.emplace_back(input);
   return feeder;
@@ -54,30 +61,39 @@ absl::StatusOr<BatchFeeder> BatchFeeder::Create(const Session& session,
 
 template <typename Fill>
 absl::Status BatchFeeder::FillEach(Fill fill) {
-  absl::Span<char> tokens = inputs_[0].bytes(), targets = inputs_[1].bytes();
-  size_t token_bytes = tokens.size() / batches_, target_bytes = targets.size() / batches_;
   for (int64_t i = 0; i < batches_; ++i) {
-    absl::Status status = fill(i, tokens.subspan(i * token_bytes, token_bytes),
-                               targets.subspan(i * target_bytes, target_bytes));
+    const auto part = [&](size_t input) {
+      if (input >= inputs_.size()) return absl::Span<char>();
+      absl::Span<char> bytes = inputs_[input].bytes();
+      size_t size = bytes.size() / batches_;
+      return bytes.subspan(i * size, size);
+    };
+    absl::Status status = fill(i, TaskBatch{part(0), part(1), part(2)});
     if (!status.ok()) return status;
   }
-  return absl::OkStatus();
+  if (inputs_.size() < 3) return absl::OkStatus();
+  return CheckSegments(inputs_[2].As<int32_t>(), task_->spec().segments->shape.back());
 }
 
 absl::Status BatchFeeder::FillTrain(int64_t seed, int64_t call) {
-  return FillEach([&](int64_t i, absl::Span<char> tokens, absl::Span<char> targets) {
-    return task_->FillTrain(seed, call * batches_ + i, tokens, targets);
+  absl::Status status = FillEach([&](int64_t i, const TaskBatch& batch) {
+    return task_->FillTrain(seed, call * batches_ + i, batch);
   });
+  if (status.ok()) return status;
+  return absl::Status(status.code(), absl::StrCat("batch ", call, ": ", status.message()));
 }
 
 absl::Status BatchFeeder::FillEval(int64_t call) {
-  return FillEach([&](int64_t i, absl::Span<char> tokens, absl::Span<char> targets) {
+  absl::Status status = FillEach([&](int64_t i, const TaskBatch& batch) {
     int64_t index = call * batches_ + i;
-    if (index < task_->eval_batches()) return task_->FillEval(index, tokens, targets);
-    std::memset(tokens.data(), 0, tokens.size());
-    std::memset(targets.data(), 0xff, targets.size());  // -1: masked
+    if (index < task_->eval_batches()) return task_->FillEval(index, batch);
+    std::memset(batch.tokens.data(), 0, batch.tokens.size());
+    std::memset(batch.targets.data(), 0xff, batch.targets.size());  // -1: masked
+    if (!batch.segments.empty()) std::memset(batch.segments.data(), 0, batch.segments.size());
     return absl::OkStatus();
   });
+  if (status.ok()) return status;
+  return absl::Status(status.code(), absl::StrCat("held-out batch ", call, ": ", status.message()));
 }
 
 int64_t BatchFeeder::SequencesWithTargets() const {

@@ -15,7 +15,8 @@
 
 namespace weir::runtime {
 
-// The inputs (tokens, targets) of an entry point, filled from a task. An entry point may take
+// The inputs (tokens, targets, and segments if the task has them) of an entry point, filled from a
+// task. An entry point may take
 // several of the task's batches at once (a step that accumulates gradients): tensors whose size is
 // a multiple of the task's.
 class BatchFeeder {
@@ -29,6 +30,8 @@ class BatchFeeder {
   // Calls needed for all held-out batches.
   int64_t eval_calls() const { return (task_->eval_batches() + batches_ - 1) / batches_; }
 
+  // Errors are the task's, and InvalidArgument for segment ids that break the rule
+  // (data/segments.h); messages name the batch.
   absl::Status FillTrain(int64_t seed, int64_t call);
   absl::Status FillEval(int64_t call);
 

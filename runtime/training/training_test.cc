@@ -174,7 +174,7 @@ TEST_F(TrainingTest, AccumulatesTheTasksBatchesInTheirOrder) {
   auto bytes = [](std::vector<int32_t>& v) {
     return absl::MakeSpan(reinterpret_cast<char*>(v.data()), v.size() * 4);
   };
-  ASSERT_TRUE(task_->FillTrain(1, 2 * 3 + 1, bytes(tokens), bytes(targets)).ok());
+  ASSERT_TRUE(task_->FillTrain(1, 2 * 3 + 1, {bytes(tokens), bytes(targets), {}}).ok());
   absl::Span<const int32_t> middle =
       feeder.inputs()[0].As<int32_t>().subspan(tokens.size(), tokens.size());
   EXPECT_TRUE(std::equal(tokens.begin(), tokens.end(), middle.begin()));
@@ -262,8 +262,8 @@ TEST_F(TrainingTest, RefusesWhatDoesNotFit) {
                 "bigram.weight: tensor<8x8xf32>");
   auto narrow = Session::Create(ToyProgram(kBatch, 7, 8), *device_, {1}).value();
   EXPECT_EQ(Train(*narrow, *task_, Options("b", 3)).status().message(),
-            "the task's batch doesn't fit 'train_step': it has tokens: tensor<4x12xi32> and "
-            "targets: tensor<4x12xi32>, the program wants tokens: tensor<4x7xi32> and targets: "
+            "the task's batch doesn't fit 'train_step': it has tokens: tensor<4x12xi32>, "
+            "targets: tensor<4x12xi32>, the program wants tokens: tensor<4x7xi32>, targets: "
             "tensor<4x7xi32>");
   ASSERT_TRUE(WriteFileAtomically(options.directory + "/checkpoint.safetensors", {"junk"}).ok());
   EXPECT_FALSE(Train(*NewSession(), *task_, options).ok());

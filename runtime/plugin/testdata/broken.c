@@ -17,6 +17,7 @@
 #define BAD_TASK 14
 #define UNDEFINED_SYMBOL 15
 #define BAD_VALUES 16
+#define BAD_SEGMENTS 17
 
 #define LAYER(name)                                  \
   "weir.layer @" name                                \
@@ -80,8 +81,23 @@ static int32_t fill(void* user, uint64_t seed, uint64_t index, int32_t* tokens, 
 #else
 #define fill NULL
 #endif
+#if CASE == BAD_SEGMENTS
+/* The id of the first document comes back. */
+static int32_t fill_packed(void* user, uint64_t seed, uint64_t index, int32_t* tokens,
+                           int32_t* targets, int32_t* segments) {
+  (void)user;
+  tokens[0] = tokens[1] = tokens[2] = (int32_t)((seed + index) % 5);
+  targets[0] = targets[1] = targets[2] = -1;
+  segments[0] = segments[2] = 7;
+  segments[1] = 3;
+  return 0;
+}
+#else
+#define fill_packed NULL
+#endif
 static const WeirTask a_task = {sizeof(WeirTask), "a_task", NULL, NULL, create,
-                                vocabulary,       length,   fill, NULL};
+                                vocabulary,       length,   fill, NULL,
+                                fill_packed};
 static const WeirTask* const tasks[] = {&a_task};
 
 static const WeirPlugin plugin = {

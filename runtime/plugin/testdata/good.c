@@ -76,11 +76,42 @@ static int32_t fill(void* user, uint64_t seed, uint64_t index, int32_t* tokens, 
 }
 static const WeirTask counting = {sizeof(WeirTask), "counting", "Count upwards.",
                                   "length = 8",     create,     vocabulary,
-                                  length,           fill,       free};
+                                  length,           fill,       free,
+                                  NULL};
+
+/* The same, packed: a sequence holds documents of 1 to 4 tokens, each of which counts from a start of
+ * its own. */
+static int32_t fill_packed(void* user, uint64_t seed, uint64_t index, int32_t* tokens,
+                           int32_t* targets, int32_t* segments) {
+  const Counting* task = (const Counting*)user;
+  const uint64_t modulus = (uint64_t)task->vocabulary;
+  uint64_t numbers = (seed + 1) * 0x9E3779B97F4A7C15ull ^ (index + 1) * 0xD1B54A32D192ED03ull;
+  int64_t begin = 0, t;
+  int32_t document = 0;
+  while (begin < task->length) {
+    int64_t end = begin + 1 + (int64_t)(numbers >> 20) % 4;
+    if (end > task->length) end = task->length;
+    for (t = begin; t < end; ++t) {
+      const uint64_t number = numbers % modulus + (uint64_t)(t - begin);
+      tokens[t] = (int32_t)(number % modulus);
+      targets[t] = t + 1 == end ? -1 : (int32_t)((number + 1) % modulus);
+      segments[t] = document;
+    }
+    begin = end;
+    ++document;
+    numbers = numbers * 6364136223846793005ull + 1442695040888963407ull;
+  }
+  return 0;
+}
+static const WeirTask packed_counting = {
+    sizeof(WeirTask), "packed_counting", "Count upwards, in several documents.",
+    "length = 8",     create,            vocabulary,
+    length,           fill,              free,
+    fill_packed};
 
 static const WeirLayer* const layers[] = {&decay};
 static const WeirKernel* const kernels[] = {&twice_kernel, &twice_vjp};
-static const WeirTask* const tasks[] = {&counting};
+static const WeirTask* const tasks[] = {&counting, &packed_counting};
 static const WeirPlugin plugin = {sizeof(WeirPlugin),
                                   WEIR_PLUGIN_VERSION,
                                   "good",
@@ -91,7 +122,7 @@ static const WeirPlugin plugin = {sizeof(WeirPlugin),
                                   kernels,
                                   2,
                                   tasks,
-                                  1};
+                                  2};
 
 WEIR_PLUGIN_EXPORT const WeirPlugin* weir_plugin_query(uint32_t host_max_version) {
   return host_max_version >= WEIR_PLUGIN_VERSION ? &plugin : NULL;
