@@ -97,13 +97,15 @@ class ScanSteps {
   }
   Value later(Value t, int64_t steps) { return clamped(b.add(t, s.reverse ? -steps : steps)); }
 
-  /// Whether another document begins at time t (null without segments).
+  /// Whether another document begins at time t of a block (null without segments, and where a block
+  /// has several rows).
   Value startsSegment(const ScanPoint& at, Value t) {
-    if (!s.segments) return Value();
+    if (!s.segments || !llvm::is_contained(nest.outer, batch())) return Value();
     auto id = [&](Value time) {
       return loadScalar(b, *s.segments, nest.offsetOf(*s.segments, nest.atTime(at, time)));
     };
-    return arith::CmpIOp::create(b, arith::CmpIPredicate::ne, id(t), id(later(t, -1)));
+    Value start = arith::CmpIOp::create(b, arith::CmpIPredicate::ne, id(t), id(later(t, -1)));
+    return b.splat(start, nest.lanes);
   }
 
   FailureOr<ValueList> run(Region& region, ValueRange args) {
@@ -114,14 +116,20 @@ class ScanSteps {
     for (const Access& input : s.inputs) values.push_back(nest.load(input, at));
     return values;
   }
-  /// a with documents kept apart.
-  Value resetAt(Value start, Value a) {
-    if (!start) return a;
-    return arith::SelectOp::create(b, nest.b.splat(start, nest.lanes),
-                                   b.floatConstant(a.getType(), 0.0), a);
+  /// a with documents kept apart; `start` is that of the block.
+  Value resetAt(const ScanPoint& at, Value t, Value start, Value a) {
+    if (!s.segments) return a;
+    if (!start) {
+      auto ids = [&](Value time) { return nest.load(*s.segments, nest.atTime(at, time)); };
+      start = arith::CmpIOp::create(b, arith::CmpIPredicate::ne, ids(t), ids(later(t, -1)));
+    }
+    return arith::SelectOp::create(b, start, b.floatConstant(a.getType(), 0.0), a);
   }
 
  private:
+  /// The dimension of rows.
+  size_t batch() const { return s.time == 0 ? 1 : 0; }
+
   ScanOperands& s;
   ScanNest& nest;
   KernelBuilder& b;
@@ -220,7 +228,7 @@ LogicalResult emitScan(KernelFunction& f, Operation* operation) {
             if (failed(ab)) return failure();
             TwoFloats before{nest.loadState(high, at), nest.loadState(low, at)};
             auto [newHigh, newLow] =
-                increased(b, scaled(b, steps.resetAt(start, (*ab)[0]), before), (*ab)[1]);
+                increased(b, scaled(b, steps.resetAt(at, t, start, (*ab)[0]), before), (*ab)[1]);
             nest.storeState(newHigh, high, at);
             nest.storeState(newLow, low, at);
             ValueList args{newHigh};
@@ -347,7 +355,7 @@ LogicalResult emitScanVjp(KernelFunction& f, Operation* operation) {
         points(nest.atTime(block, t), s.reverse, [&](const ScanPoint& at) -> FailureOr<ValueList> {
           FailureOr<ValueList> ab = steps.run(op.getPrologue(), steps.loadInputs(at));
           if (failed(ab)) return failure();
-          Value h = math::FmaOp::create(b, steps.resetAt(start, (*ab)[0]),
+          Value h = math::FmaOp::create(b, steps.resetAt(at, t, start, (*ab)[0]),
                                         nest.loadState(states, at, i), (*ab)[1]);
           nest.storeState(h, states, at, b.add(i, 1));
           return ValueList();
@@ -371,11 +379,11 @@ LogicalResult emitScanVjp(KernelFunction& f, Operation* operation) {
           FailureOr<ValueList> direct = steps.run(op.getAdjointEpilogue(), args);
           FailureOr<ValueList> ab = steps.run(op.getPrologue(), inputs);
           if (failed(direct) || failed(ab)) return failure();
-          Value a = steps.resetAt(start, (*ab)[0]);
+          Value a = steps.resetAt(at, t, start, (*ab)[0]);
           TwoFloats carried{nest.loadState(lambda, at), nest.loadState(lambdaLow, at)};
           TwoFloats sum = increased(b, carried, (*direct)[0]), next = scaled(b, a, sum);
           Value lam = sum.high;
-          Value da = steps.resetAt(start, arith::MulFOp::create(b, lam, before));
+          Value da = steps.resetAt(at, t, start, arith::MulFOp::create(b, lam, before));
           nest.storeState(next.high, lambda, at);
           nest.storeState(next.low, lambdaLow, at);
           args = inputs;
