@@ -4,6 +4,7 @@
 #ifndef WEIR_COMPILER_ENTRY_POINTS_PROGRAMS_H_
 #define WEIR_COMPILER_ENTRY_POINTS_PROGRAMS_H_
 
+#include <optional>
 #include <string>
 
 #include "compiler/dialect/experiment_ops.h"
@@ -41,6 +42,10 @@ struct RunSettings {
   Precision precision = Precision::F32;
   /// Also make the entry point `gradients`.
   bool gradients = false;
+  /// Run the step form (transforms/step_form.h), with this bound on what attention looks back on:
+  /// its states are inputs and outputs as the model's own are. The model must have been expanded
+  /// with `start`.
+  std::optional<int64_t> stepContext;
   Level stopAfter = Level::Optimized;
 };
 

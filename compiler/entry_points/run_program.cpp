@@ -7,6 +7,7 @@
 #include "compiler/entry_points/initialize.h"
 #include "compiler/entry_points/model_functions.h"
 #include "compiler/entry_points/programs.h"
+#include "compiler/transforms/step_form.h"
 
 namespace weir {
 using namespace mlir;
@@ -149,14 +150,19 @@ FailureOr<OwningOpRef<ModuleOp>> buildRunModule(ModuleOp expanded, const RunSett
     return module;
   }
   OwningOpRef<ModuleOp> differentiated = ModuleOp::create(expanded.getLoc());
-  FailureOr<func::FuncOp> run = addSpecialized(
-      *module, model, {"forward", batch, time, settings.precision, /*isTraining=*/false});
+  auto addFunction = [&](ModuleOp to, StringRef name) -> FailureOr<func::FuncOp> {
+    FailureOr<func::FuncOp> function =
+        addSpecialized(to, model, {name, batch, time, settings.precision, /*isTraining=*/false});
+    if (succeeded(function) && settings.stepContext &&
+        failed(deriveStepForm(*function, {*settings.stepContext})))
+      return failure();
+    return function;
+  };
+  if (settings.stepContext && failed(checkLengthIsFree(model))) return failure();
+  FailureOr<func::FuncOp> run = addFunction(*module, "forward");
   if (failed(run)) return failure();
   SmallVector<ParameterInit> parameters = parametersOf(*run);
-  if (settings.gradients &&
-      failed(addSpecialized(*differentiated, model,
-                            {"model", batch, time, settings.precision, /*isTraining=*/false})))
-    return failure();
+  if (settings.gradients && failed(addFunction(*differentiated, "model"))) return failure();
   auto join = [&] {
     module->getBody()->getOperations().splice(module->end(),
                                               differentiated->getBody()->getOperations());

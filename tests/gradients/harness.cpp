@@ -221,6 +221,7 @@ void Compiled::compile(const Model& model, Type type, bool gradients) {
   ExpansionOptions expansion;
   expansion.resolver = resolverFrom(registry());
   expansion.segments = !model.segments.empty();
+  expansion.start = model.stepContext.has_value();
   auto expanded = expandModel(*module, expansion);
   ASSERT_TRUE(mlir::succeeded(expanded)) << model.text;
   RunSettings settings;
@@ -228,6 +229,7 @@ void Compiled::compile(const Model& model, Type type, bool gradients) {
     settings.inputShapes[name].assign(shape.begin(), shape.end());
   settings.precision = type == Type::F64 ? Precision::F64 : Precision::F32;
   settings.gradients = gradients;
+  settings.stepContext = model.stepContext;
   auto built = buildRunModule(**expanded, settings);
   ASSERT_TRUE(mlir::succeeded(built)) << model.text;
   mlir::PassManager passes(&context);

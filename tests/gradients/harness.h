@@ -11,6 +11,7 @@
 #include <cstdint>
 #include <map>
 #include <memory>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -33,6 +34,9 @@ struct Model {
   int64_t vocabulary = 7;
   /// Segment ids of each token, batch x time; empty: none.
   std::vector<int32_t> segments;
+  /// Run the step form, where attention looks back on so many tokens. All states, also those that
+  /// ops ask for, are inputs and outputs `state.<path>`.
+  std::optional<int64_t> stepContext = std::nullopt;
   /// Random numbers are drawn from [-range, range] for inputs, states and parameters of rank 1;
   /// other parameters also get smaller with their fan-in.
   double range = 1;
