@@ -90,12 +90,13 @@ class CpuCode : public LoadedCode {
 }  // namespace
 
 absl::StatusOr<std::unique_ptr<CpuDevice>> CpuDevice::Create(const CpuOptions& options) {
-  absl::StatusOr<std::string> isa = ChooseIsaLevel(options.isa);
-  if (!isa.ok()) return isa.status();
-  return std::unique_ptr<CpuDevice>(new CpuDevice(*std::move(isa), !options.isa.empty()));
+  absl::StatusOr<std::vector<std::string>> levels =
+      UsableIsaLevels(options.isa, options.machine_isa);
+  if (!levels.ok()) return levels.status();
+  return std::unique_ptr<CpuDevice>(new CpuDevice(*std::move(levels)));
 }
 
-std::string CpuDevice::name() const { return absl::StrCat("cpu (", isa_, ")"); }
+std::string CpuDevice::name() const { return absl::StrCat("cpu (", isa(), ")"); }
 
 int CpuDevice::default_threads() const {
   // The cores this process may use, which in a container are often fewer than the machine's.
@@ -143,12 +144,8 @@ absl::Status CpuDevice::Fill(void* destination, uint8_t byte, int64_t bytes) {
 }
 
 absl::StatusOr<std::unique_ptr<LoadedCode>> CpuDevice::Load(const Program& program) {
-  // Best first; what the program lacks is passed over, unless a level was forced.
   const CodeObject* chosen = nullptr;
-  bool allowed = false;
-  for (const std::string& level : SupportedIsaLevels()) {
-    if (level == isa_) allowed = true;
-    if (!allowed || (forced_ && level != isa_)) continue;
+  for (const std::string& level : levels_) {
     for (const CodeObject& code : program.code) {
       if (chosen == nullptr && code.isa == level) chosen = &code;
     }
@@ -157,9 +154,9 @@ absl::StatusOr<std::unique_ptr<LoadedCode>> CpuDevice::Load(const Program& progr
     std::vector<absl::string_view> offered;
     offered.reserve(program.code.size());
     for (const CodeObject& code : program.code) offered.push_back(code.isa);
-    return absl::NotFoundError(absl::StrCat("the program has code for [",
-                                            absl::StrJoin(offered, ", "),
-                                            "], none of which runs on ", name()));
+    return absl::NotFoundError(absl::StrCat(
+        "the program has code for ", offered.empty() ? "no CPU" : absl::StrJoin(offered, ", "),
+        "; this machine runs ", absl::StrJoin(levels_, ", ")));
   }
   absl::StatusOr<std::unique_ptr<SharedObject>> object = SharedObject::Open(chosen->elf);
   if (!object.ok()) return object.status();

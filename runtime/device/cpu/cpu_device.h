@@ -9,6 +9,7 @@
 
 #include <memory>
 #include <string>
+#include <vector>
 
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
@@ -18,15 +19,18 @@ namespace weir::runtime {
 
 struct CpuOptions {
   // "amx", "avx512" or "avx2"; empty for the best that the machine has.
-  std::string isa;
+  std::string isa = {};
+  // If not empty, it is as if the machine had no level beyond this one: for tests of programs that
+  // go to other machines.
+  std::string machine_isa = {};
 };
 
 class CpuDevice : public Device {
  public:
   static absl::StatusOr<std::unique_ptr<CpuDevice>> Create(const CpuOptions& options);
 
-  // The level that code is chosen by: "amx", "avx512" or "avx2".
-  const std::string& isa() const { return isa_; }
+  // The best level that code is chosen from: "amx", "avx512" or "avx2".
+  const std::string& isa() const { return levels_.front(); }
 
   std::string name() const override;
   int default_threads() const override;
@@ -37,10 +41,9 @@ class CpuDevice : public Device {
   absl::StatusOr<std::unique_ptr<LoadedCode>> Load(const Program& program) override;
 
  private:
-  CpuDevice(std::string isa, bool forced) : isa_(std::move(isa)), forced_(forced) {}
+  explicit CpuDevice(std::vector<std::string> levels) : levels_(std::move(levels)) {}
 
-  std::string isa_;
-  bool forced_;
+  std::vector<std::string> levels_;  // best first
 };
 
 }  // namespace weir::runtime

@@ -77,7 +77,22 @@ TEST(CpuDevice, IsaLevels) {
   Program program = ToyProgram(1, 1, 2);
   program.code[0].isa = "mmx";
   EXPECT_EQ(Session::Create(program, *CpuDevice::Create({"avx2"}).value(), {}).status().message(),
-            "the program has code for [mmx], none of which runs on cpu (avx2)");
+            "the program has code for mmx; this machine runs avx2");
+}
+
+// A machine with less than this one.
+TEST(CpuDevice, LesserMachines) {
+  auto device = CpuDevice::Create({"", "avx2"}).value();
+  EXPECT_EQ(device->isa(), "avx2");
+  Program program = ToyProgram(1, 1, 2);
+  program.code.insert(program.code.begin(), {"amx", "not for this machine"});
+  EXPECT_EQ(Session::Create(program, *device, {}).value()->isa(), "avx2");
+  program.code.pop_back();
+  EXPECT_EQ(Session::Create(program, *device, {}).status().message(),
+            "the program has code for amx; this machine runs avx2");
+  EXPECT_EQ(CpuDevice::Create({"amx", "avx2"}).status().message(),
+            "this machine can't run amx code; it can run avx2");
+  EXPECT_EQ(CpuDevice::Create({"", "sse"}).status().code(), absl::StatusCode::kInvalidArgument);
 }
 
 }  // namespace

@@ -52,21 +52,35 @@ const std::vector<std::string>& SupportedIsaLevels() {
   return levels;
 }
 
-absl::StatusOr<std::string> ChooseIsaLevel(absl::string_view forced) {
-  const std::vector<std::string>& supported = SupportedIsaLevels();
-  if (supported.empty()) {
+absl::StatusOr<std::vector<std::string>> UsableIsaLevels(absl::string_view forced,
+                                                         absl::string_view machine) {
+  std::vector<std::string> usable = SupportedIsaLevels();
+  if (usable.empty()) {
     return absl::FailedPreconditionError("this CPU has no AVX2; Weir needs at least that");
   }
-  if (forced.empty()) return supported.front();
-  if (std::find(std::begin(kLevels), std::end(kLevels), forced) == std::end(kLevels)) {
-    return absl::InvalidArgumentError(
-        absl::StrCat("'", forced, "' is no instruction-set level: ", absl::StrJoin(kLevels, ", ")));
+  for (absl::string_view level : {forced, machine}) {
+    if (!level.empty() &&
+        std::find(std::begin(kLevels), std::end(kLevels), level) == std::end(kLevels)) {
+      return absl::InvalidArgumentError(absl::StrCat(
+          "'", level, "' is no instruction-set level: ", absl::StrJoin(kLevels, ", ")));
+    }
   }
-  if (std::find(supported.begin(), supported.end(), forced) == supported.end()) {
+  // The levels are in order, so those beyond `machine` are in front of it. A machine that lacks
+  // `machine` stays what it is.
+  auto last = std::find(usable.begin(), usable.end(), machine);
+  if (last != usable.end()) usable.erase(usable.begin(), last);
+  if (forced.empty()) return usable;
+  if (std::find(usable.begin(), usable.end(), forced) == usable.end()) {
     return absl::FailedPreconditionError(absl::StrCat(
-        "this machine can't run ", forced, " code; it can run ", absl::StrJoin(supported, ", ")));
+        "this machine can't run ", forced, " code; it can run ", absl::StrJoin(usable, ", ")));
   }
-  return std::string(forced);
+  return std::vector<std::string>{std::string(forced)};
+}
+
+absl::StatusOr<std::string> ChooseIsaLevel(absl::string_view forced) {
+  absl::StatusOr<std::vector<std::string>> usable = UsableIsaLevels(forced, "");
+  if (!usable.ok()) return usable.status();
+  return usable->front();
 }
 
 }  // namespace weir::runtime

@@ -19,6 +19,11 @@ const std::vector<std::string>& SupportedIsaLevels();
 // `forced` is no level, or if this machine lacks it.
 absl::StatusOr<std::string> ChooseIsaLevel(absl::string_view forced);
 
+// The levels that code may be chosen from, best first: those of this machine, or `forced` alone.
+// If `machine` isn't empty, it is as if the machine had no level beyond it. Errors as above.
+absl::StatusOr<std::vector<std::string>> UsableIsaLevels(absl::string_view forced,
+                                                         absl::string_view machine);
+
 }  // namespace weir::runtime
 
 #endif  // WEIR_RUNTIME_DEVICE_CPU_ISA_H_

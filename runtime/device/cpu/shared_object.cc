@@ -1,11 +1,13 @@
 #include "runtime/device/cpu/shared_object.h"
 
 #include <dlfcn.h>
+#include <omp.h>
 #include <sys/mman.h>
 #include <unistd.h>
 
 #include <algorithm>
 #include <cerrno>
+#include <cmath>
 
 #include "absl/cleanup/cleanup.h"
 #include "absl/status/status.h"
@@ -13,8 +15,30 @@
 #include "runtime/base/file.h"
 
 namespace weir::runtime {
+namespace {
+
+// Generated code needs no library by name: it calls functions of OpenMP and of libm that the
+// process has. Where the runtime was itself opened with dlopen (as a module of a scripting
+// language, say), those libraries are hidden from others until they are asked for like this.
+void ShowLibraryOf(void* function) {
+  Dl_info info;
+  if (::dladdr(function, &info) == 0 || info.dli_fname == nullptr) return;
+  ::dlopen(info.dli_fname, RTLD_NOW | RTLD_NOLOAD | RTLD_GLOBAL);
+}
+
+void ShowLibrariesOfKernels() {
+  static const bool shown = [] {
+    ShowLibraryOf(reinterpret_cast<void*>(&omp_get_max_threads));
+    ShowLibraryOf(reinterpret_cast<void*>(static_cast<double (*)(double)>(&std::exp)));
+    return true;
+  }();
+  static_cast<void>(shown);
+}
+
+}  // namespace
 
 absl::StatusOr<std::unique_ptr<SharedObject>> SharedObject::Open(absl::string_view elf) {
+  ShowLibrariesOfKernels();
   int fd = ::memfd_create("weir_kernels", MFD_CLOEXEC);
   if (fd < 0) return FileError(errno, "create", "memory file");
   absl::Cleanup close = [fd] { ::close(fd); };
