@@ -224,13 +224,25 @@ void Compiled::compile(const Model& model, Type type, bool gradients) {
   expansion.start = model.stepContext.has_value();
   auto expanded = expandModel(*module, expansion);
   ASSERT_TRUE(mlir::succeeded(expanded)) << model.text;
-  RunSettings settings;
-  for (const auto& [name, shape] : model.shapes)
-    settings.inputShapes[name].assign(shape.begin(), shape.end());
-  settings.precision = type == Type::F64 ? Precision::F64 : Precision::F32;
-  settings.gradients = gradients;
-  settings.stepContext = model.stepContext;
-  auto built = buildRunModule(**expanded, settings);
+  Precision precision = type == Type::F64 ? Precision::F64 : Precision::F32;
+  mlir::FailureOr<mlir::OwningOpRef<mlir::ModuleOp>> built = mlir::failure();
+  if (model.streamChunk) {
+    StreamSettings settings;
+    settings.batch = model.shapes.begin()->second[0];
+    settings.chunk = *model.streamChunk;
+    settings.context = *model.stepContext;
+    settings.precision = precision;
+    settings.segments = expansion.segments;
+    built = buildStreamModule(**expanded, settings);
+  } else {
+    RunSettings settings;
+    for (const auto& [name, shape] : model.shapes)
+      settings.inputShapes[name].assign(shape.begin(), shape.end());
+    settings.precision = precision;
+    settings.gradients = gradients;
+    settings.stepContext = model.stepContext;
+    built = buildRunModule(**expanded, settings);
+  }
   ASSERT_TRUE(mlir::succeeded(built)) << model.text;
   mlir::PassManager passes(&context);
   addFormKernels(passes);

@@ -37,6 +37,9 @@ struct Model {
   /// Run the step form, where attention looks back on so many tokens. All states, also those that
   /// ops ask for, are inputs and outputs `state.<path>`.
   std::optional<int64_t> stepContext = std::nullopt;
+  /// With stepContext: make the entry points of a stream instead, `prefill` for so many tokens. Of
+  /// shapes only the batch counts.
+  std::optional<int64_t> streamChunk = std::nullopt;
   /// Random numbers are drawn from [-range, range] for inputs, states and parameters of rank 1;
   /// other parameters also get smaller with their fan-in.
   double range = 1;

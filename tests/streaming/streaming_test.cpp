@@ -133,7 +133,7 @@ class Stream {
                       const Tensors& carried) {
     Tensors piece;
     for (const runtime::Variable& variable : program.variables)
-      if (values.count(variable.spec.name))
+      if (variable.role == runtime::Role::kParameter)
         piece.emplace(variable.spec.name, values.at(variable.spec.name));
     for (const TensorSpec& spec : program.FindEntryPoint(entry)->inputs) {
       auto found = carried.find(spec.name);
@@ -224,6 +224,41 @@ TEST_P(Streaming, PiecesAreWhole) {
     for (uint32_t seed : {1, 2}) {
       SCOPED_TRACE("pieces of any size");
       stream.expectEqualsWhole(somePieces(length, seed));
+    }
+  }
+}
+
+// The program of a stream, whose states are variables that change in place; from the beginning,
+// twice.
+TEST_P(Streaming, Program) {
+  constexpr int64_t kChunk = 13;
+  for (bool packed : {false, true}) {
+    if (packed && !GetParam().packs) continue;
+    SCOPED_TRACE(packed ? "packed" : "one document");
+    Stream stream(GetParam(), packed, /*gradients=*/false);
+    ASSERT_FALSE(stream.results.empty());
+    for (auto& [name, tensor] : stream.values)
+      if (startsWith(name, "state.")) tensor = zeros(tensor.spec());
+    Compiled whole(stream.model, Type::F64, /*gradients=*/false);
+    stream.results = Runner(whole.program(), 2).run("run", stream.values);
+    Model model = stream.model;
+    model.stepContext = GetParam().length;
+    model.streamChunk = kChunk;
+    Compiled program(model, Type::F64);
+    ASSERT_TRUE(program.ok());
+    Runner runner(program.program(), 2);
+    HostTensor output = zeros(stream.results.at("output").spec());
+    for (int turn = 0; turn < 2; ++turn) {
+      runner.run("reset", {});
+      int64_t from = 0;
+      for (int64_t n : piecesOf(kChunk, GetParam().length)) {
+        const char* entry = n == kChunk ? "prefill" : "step";
+        setTimes(
+            output, from,
+            runner.run(entry, stream.pieceValues(program.program(), entry, from, {})).at("output"));
+        from += n;
+      }
+      EXPECT_LE(Difference(output, stream.results.at("output")), 1e-12) << "turn " << turn;
     }
   }
 }
