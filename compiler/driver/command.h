@@ -41,6 +41,7 @@ Command inspectCommand();
 Command layersCommand();
 Command checkCommand();
 Command compareCommand();
+Command generateCommand();
 
 /// The error of something that has been reported as diagnostics.
 inline absl::Status reported() { return absl::AbortedError(""); }

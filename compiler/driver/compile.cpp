@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <cstdio>
+#include <map>
 #include <set>
 
 #include "absl/strings/str_cat.h"
@@ -13,6 +14,7 @@
 #include "compiler/driver/flags.h"
 #include "compiler/driver/load.h"
 #include "compiler/driver/program.h"
+#include "compiler/driver/stream.h"
 #include "compiler/transforms/plan.h"
 
 namespace weir {
@@ -44,20 +46,53 @@ void printModule(mlir::ModuleOp module) {
   std::fputs(text.c_str(), stdout);
 }
 
-/// The entry points of `train` or `run`.
+using Metadata = std::map<std::string, std::string>;
+
+/// The vocabulary that a program for streams carries: that of --checkpoint, or of the data if they
+/// are given; a program can do without.
+absl::StatusOr<runtime::Vocabulary> vocabularyIfKnown(Workspace& workspace,
+                                                      const LoadedModel& loaded) {
+  std::string checkpoint = absl::GetFlag(FLAGS_checkpoint);
+  if (!checkpoint.empty() || (isGiven("data") && loaded.experiment))
+    return vocabularyOf(workspace, loaded, checkpoint);
+  return runtime::Vocabulary();
+}
+
+absl::StatusOr<mlir::OwningOpRef<mlir::ModuleOp>> streamEntryPoints(Workspace& workspace,
+                                                                    const LoadedModel& loaded,
+                                                                    Level level,
+                                                                    Metadata& metadata) {
+  absl::StatusOr<StreamSettings> settings = streamSettings(loaded);
+  if (!settings.ok()) return settings.status();
+  if (absl::GetFlag(FLAGS_batch) > 0) settings->batch = absl::GetFlag(FLAGS_batch);
+  settings->chunk = absl::GetFlag(FLAGS_chunk);
+  settings->segments = absl::GetFlag(FLAGS_segments);
+  settings->stopAfter = level;
+  auto module = streamModule(workspace, loaded, *settings);
+  if (!module.ok()) return module.status();
+  absl::StatusOr<runtime::Vocabulary> vocabulary = vocabularyIfKnown(workspace, loaded);
+  if (!vocabulary.ok()) return vocabulary.status();
+  metadata = streamMetadata(loaded, **module, *vocabulary);
+  return module;
+}
+
+/// The entry points of `train`, `run` or `stream`, and what their program says of itself.
 absl::StatusOr<mlir::OwningOpRef<mlir::ModuleOp>> entryPoints(Workspace& workspace,
                                                               const LoadedModel& loaded,
-                                                              Level level) {
+                                                              Level level, Metadata& metadata) {
   std::string entry = absl::GetFlag(FLAGS_entry);
   if (entry.empty()) entry = loaded.experiment ? "train" : "run";
-  if (entry != "train" && entry != "run")
-    return absl::InvalidArgumentError(
-        absl::StrCat("--entry can't be '", entry, "': there are train and run"));
+  metadata = {{"experiment", loaded.text()}};
+  if (entry == "stream") return streamEntryPoints(workspace, loaded, level, metadata);
   if (entry == "train") {
     absl::StatusOr<std::unique_ptr<runtime::Task>> task = makeTask(workspace, loaded);
     if (!task.ok()) return task.status();
+    (*task)->spec().text.AddTo(&metadata);
     return trainingModule(workspace, loaded, **task, /*evaluateOnly=*/false, level);
   }
+  if (entry != "run")
+    return absl::InvalidArgumentError(
+        absl::StrCat("--entry can't be '", entry, "': there are train, run and stream"));
   RunSettings settings;
   int64_t batch = absl::GetFlag(FLAGS_batch), length = absl::GetFlag(FLAGS_length);
   auto shapes = inputShapes(loaded, batch > 0 ? batch : 1, length > 0 ? length : 128);
@@ -104,7 +139,8 @@ absl::Status printLevel(Workspace& workspace, const LoadedModel& loaded, const s
     printModule(*loaded.expanded);
     return absl::OkStatus();
   }
-  auto module = entryPoints(workspace, loaded, buildLevel(level));
+  Metadata unused;
+  auto module = entryPoints(workspace, loaded, buildLevel(level), unused);
   if (!module.ok()) return module.status();
   if (number >= levelNumber("dispatched")) {
     if (absl::Status status = formKernels(workspace, **module); !status.ok()) return status;
@@ -126,11 +162,12 @@ absl::Status emitProgram(Workspace& workspace, const LoadedModel& loaded) {
     return absl::InvalidArgumentError("--emit=program needs --out=FILE, where the program goes");
   absl::StatusOr<std::vector<IsaLevel>> levels = isaLevels();
   if (!levels.ok()) return levels.status();
-  auto module = entryPoints(workspace, loaded, Level::Optimized);
+  Metadata metadata;
+  auto module = entryPoints(workspace, loaded, Level::Optimized, metadata);
   if (!module.ok()) return module.status();
   CompileTimes times;
   absl::StatusOr<runtime::Program> program =
-      compileModule(workspace, **module, *levels, {{"experiment", loaded.text()}}, &times);
+      compileModule(workspace, **module, *levels, std::move(metadata), &times);
   if (!program.ok()) return program.status();
   if (absl::Status status = runtime::SaveProgram(*program, out); !status.ok()) return status;
   std::printf("%s: %s\n", out.c_str(), times.str().c_str());
@@ -158,20 +195,26 @@ absl::Status run(const Arguments& arguments) {
 }  // namespace
 
 Command compileCommand() {
-  return {"compile",
-          "MODEL --stop-after=LEVEL | --emit=program --out=FILE",
-          "shows any level of a model down to assembly, or saves the program",
-          "Without an experiment in the file, or with --entry=run, it compiles `run` and\n"
-          "`gradients` for --batch and --length.",
-          "weir compile models/selective_copy_mingru.mlir --stop-after=expanded\n"
-          "weir compile models/selective_copy_mingru.mlir --stop-after=asm --isa=avx512\n"
-          "weir compile models/selective_copy_mingru.mlir --emit=program --isa=avx2,avx512 "
-          "--out=copy.weir",
-          {"stop_after", "emit", "out", "entry", "kernel", "batch", "length", "precision", "set",
-           "steps", "seed", "data", "isa", "plugin", "experiment", "model"},
-          1,
-          1,
-          run};
+  return {
+      "compile",
+      "MODEL --stop-after=LEVEL | --emit=program --out=FILE",
+      "shows any level of a model down to assembly, or saves the program",
+      "Without an experiment in the file, or with --entry=run, it compiles `run` and\n"
+      "`gradients` for --batch and --length. --entry=stream makes a program that goes on token by\n"
+      "token: `reset`, `step` and, for --chunk tokens at once, `prefill`, for --batch rows (1);\n"
+      "with --checkpoint or --data it also knows which byte each token stands for.",
+      "weir compile models/selective_copy_mingru.mlir --stop-after=expanded\n"
+      "weir compile models/selective_copy_mingru.mlir --stop-after=asm --isa=avx512\n"
+      "weir compile models/selective_copy_mingru.mlir --emit=program --isa=avx2,avx512 "
+      "--out=copy.weir\n"
+      "weir compile runs/shakespeare/experiment.mlir --entry=stream --emit=program "
+      "--checkpoint=runs/shakespeare/best.safetensors --out=shakespeare.weir",
+      {"stop_after", "emit",    "out",      "entry",      "kernel",     "batch", "length",
+       "chunk",      "context", "segments", "checkpoint", "precision",  "set",   "steps",
+       "seed",       "data",    "isa",      "plugin",     "experiment", "model"},
+      1,
+      1,
+      run};
 }
 
 }  // namespace weir

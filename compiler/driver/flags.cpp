@@ -52,13 +52,27 @@ ABSL_FLAG(std::string, stop_after, "",
 ABSL_FLAG(std::string, emit, "", "program: a file that runs without a compiler, with weir_run");
 ABSL_FLAG(std::string, entry, "",
           "what to compile: train (init, train_step and eval; the default where the file has an "
-          "experiment) or run");
+          "experiment), run, or stream (init, reset, step and prefill)");
 ABSL_FLAG(std::string, kernel, "", "print this kernel only");
 ABSL_FLAG(int64_t, batch, 0, "sequences in a batch; 0 for the task's, or 1");
 ABSL_FLAG(int64_t, length, 0, "length of a sequence; 0 for the task's, or 128");
 ABSL_FLAG(int64_t, features, 8, "features of the layer's inputs");
 ABSL_FLAG(bool, memory, true, "plan the memory too, which takes as long as compiling half-way");
 ABSL_FLAG(bool, tasks, false, "list tasks instead");
+ABSL_FLAG(std::vector<std::string>, prompt, {}, "a text to go on with; repeatable");
+ABSL_FLAG(std::string, prompt_file, "", "a file with a text to go on with");
+ABSL_FLAG(int64_t, tokens, 200, "tokens to add to each text");
+ABSL_FLAG(double, temperature, 1, "divides logits; 0 takes the likeliest token, always");
+ABSL_FLAG(int64_t, top_k, 0, "draw from so many likeliest tokens; 0: all");
+ABSL_FLAG(double, top_p, 1,
+          "draw from the fewest likeliest tokens whose probabilities add up to this");
+ABSL_FLAG(int64_t, samples, 1, "texts for each prompt");
+ABSL_FLAG(int64_t, context, 0,
+          "tokens that attention looks back on at most; 0 for the task's, or 256");
+ABSL_FLAG(int64_t, chunk, 256, "tokens of a prompt that are read at once; 0: one by one");
+ABSL_FLAG(bool, segments, false, "rows hold several documents: there is an input `segments`");
+ABSL_FLAG(std::string, state, "", "safetensors with the state to go on from");
+ABSL_FLAG(std::string, save_state, "", "safetensors for the state at the end");
 
 namespace weir {
 
@@ -72,7 +86,7 @@ std::set<std::string>& givenFlags() {
 /// Flags whose values add up.
 const std::map<std::string, absl::Flag<std::vector<std::string>>*>& repeatable() {
   static const auto* flags = new std::map<std::string, absl::Flag<std::vector<std::string>>*>{
-      {"set", &FLAGS_set}, {"plugin", &FLAGS_plugin}};
+      {"set", &FLAGS_set}, {"plugin", &FLAGS_plugin}, {"prompt", &FLAGS_prompt}};
   return *flags;
 }
 

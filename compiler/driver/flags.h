@@ -38,6 +38,18 @@ ABSL_DECLARE_FLAG(int64_t, length);
 ABSL_DECLARE_FLAG(int64_t, features);
 ABSL_DECLARE_FLAG(bool, memory);
 ABSL_DECLARE_FLAG(bool, tasks);
+ABSL_DECLARE_FLAG(std::vector<std::string>, prompt);
+ABSL_DECLARE_FLAG(std::string, prompt_file);
+ABSL_DECLARE_FLAG(int64_t, tokens);
+ABSL_DECLARE_FLAG(double, temperature);
+ABSL_DECLARE_FLAG(int64_t, top_k);
+ABSL_DECLARE_FLAG(double, top_p);
+ABSL_DECLARE_FLAG(int64_t, samples);
+ABSL_DECLARE_FLAG(int64_t, context);
+ABSL_DECLARE_FLAG(int64_t, chunk);
+ABSL_DECLARE_FLAG(bool, segments);
+ABSL_DECLARE_FLAG(std::string, state);
+ABSL_DECLARE_FLAG(std::string, save_state);
 
 namespace weir {
 

@@ -11,6 +11,7 @@
 #include "compiler/driver/flags.h"
 #include "compiler/driver/load.h"
 #include "compiler/driver/memory.h"
+#include "compiler/driver/states.h"
 #include "compiler/entry_points/arguments.h"
 #include "runtime/training/progress.h"
 
@@ -104,14 +105,13 @@ absl::Status run(const Arguments& arguments) {
   if (!sizes.ok()) return sizes.status();
 
   mlir::func::FuncOp function = loaded->function();
-  Held parameters = heldBy(function, kParamAttr), states = heldBy(function, kStateAttr);
+  Held parameters = heldBy(function, kParamAttr);
   std::printf("model @%s%s\n", function.getSymName().str().c_str(),
               function->hasAttr("weir.linear") ? ", linear in the length" : "");
   std::printf("  parameters: %.0f in %lld tensors, %s in f32\n", parameters.elements,
               static_cast<long long>(parameters.tensors), HumanBytes(parameters.bytes).c_str());
-  std::printf("  state: %lld tensors, %s a sequence\n", static_cast<long long>(states.tensors),
-              HumanBytes(states.bytes).c_str());
   printCosts(function, *sizes);
+  if (absl::Status status = printStates(**workspace, *loaded); !status.ok()) return status;
   if (!task || !absl::GetFlag(FLAGS_memory)) return absl::OkStatus();
   return printMemory(**workspace, *loaded, *task);
 }
@@ -124,10 +124,14 @@ Command inspectCommand() {
       "MODEL",
       "shows parameters, FLOPs, bytes, state, memory, and each op's degree in the length",
       "A model marked `linear` that has an op of a higher degree is refused, and the op named.\n"
+      "The state of a stream is what goes from token to token (`weir generate`); that of "
+      "attention\n"
+      "grows with --context. Of a model without a step form, the op in the way is named.\n"
       "--nomemory leaves out the memory of training, which is known only after most of a\n"
       "compilation; with --batch and --length too, the task's data is not read.",
       "weir inspect models/selective_copy_mingru.mlir --length=4096",
-      {"batch", "length", "memory", "set", "data", "plugin", "experiment", "model"},
+      {"batch", "length", "context", "precision", "memory", "set", "data", "plugin", "experiment",
+       "model"},
       1,
       1,
       run};

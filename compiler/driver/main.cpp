@@ -17,8 +17,8 @@ namespace {
 
 const std::vector<Command>& commands() {
   static const auto* list = new std::vector<Command>{
-      trainCommand(),   evalCommand(),   initCommand(),  runCommand(),    compileCommand(),
-      inspectCommand(), layersCommand(), checkCommand(), compareCommand()};
+      trainCommand(),   evalCommand(),    initCommand(),   runCommand(),   generateCommand(),
+      compileCommand(), inspectCommand(), layersCommand(), checkCommand(), compareCommand()};
   return *list;
 }
 

@@ -151,7 +151,8 @@ absl::StatusOr<runtime::Program> compileModule(Workspace& workspace, ModuleOp mo
 }
 
 absl::StatusOr<RunningProgram> startModule(Workspace& workspace, ModuleOp module,
-                                           CompileTimes* times) {
+                                           CompileTimes* times,
+                                           std::map<std::string, std::string> metadata) {
   RunningProgram running;
   absl::StatusOr<std::unique_ptr<runtime::CpuDevice>> device =
       runtime::CpuDevice::Create({absl::GetFlag(FLAGS_isa)});
@@ -159,7 +160,8 @@ absl::StatusOr<RunningProgram> startModule(Workspace& workspace, ModuleOp module
   running.device = *std::move(device);
   absl::StatusOr<std::vector<IsaLevel>> levels = isaLevels();
   if (!levels.ok()) return levels.status();
-  absl::StatusOr<runtime::Program> program = compileModule(workspace, module, *levels, {}, times);
+  absl::StatusOr<runtime::Program> program =
+      compileModule(workspace, module, *levels, std::move(metadata), times);
   if (!program.ok()) return program.status();
   int threads = absl::GetFlag(FLAGS_threads);
   if (threads < 0) return absl::InvalidArgumentError(absl::StrCat("--threads can't be ", threads));

@@ -3,6 +3,7 @@
 #ifndef WEIR_COMPILER_DRIVER_PROGRAM_H_
 #define WEIR_COMPILER_DRIVER_PROGRAM_H_
 
+#include <map>
 #include <memory>
 #include <string>
 #include <vector>
@@ -65,7 +66,8 @@ struct RunningProgram {
 
 /// Compiles for this machine and loads, with --threads.
 absl::StatusOr<RunningProgram> startModule(Workspace& workspace, mlir::ModuleOp module,
-                                           CompileTimes* times);
+                                           CompileTimes* times,
+                                           std::map<std::string, std::string> metadata = {});
 
 }  // namespace weir
 

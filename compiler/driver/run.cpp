@@ -73,21 +73,6 @@ absl::StatusOr<llvm::StringMap<llvm::SmallVector<int64_t>>> shapesFromFile(
   return shapes;
 }
 
-absl::Status loadParameters(runtime::Session& session, const std::string& path) {
-  absl::StatusOr<SafetensorsFile> file = SafetensorsFile::Open(path);
-  if (!file.ok()) return file.status();
-  for (const runtime::Variable& variable : session.program().variables) {
-    if (variable.role != runtime::Role::kParameter) continue;
-    absl::StatusOr<HostTensor> value = file->Read(variable.spec.name);
-    if (!value.ok()) return value.status();
-    absl::StatusOr<HostTensor> converted = convertTensor(*value, variable.spec);
-    if (!converted.ok()) return inFile(converted.status(), path);
-    if (absl::Status status = session.WriteVariable(variable.spec.name, *converted); !status.ok())
-      return inFile(status, path);
-  }
-  return absl::OkStatus();
-}
-
 absl::StatusOr<std::vector<HostTensor>> inputTensors(const LoadedModel& loaded,
                                                      const runtime::EntryPoint& entry,
                                                      const SafetensorsFile& file,

@@ -44,6 +44,10 @@ bool fits(ElementType type, double value) {
   }
 }
 
+absl::Status inFile(const absl::Status& status, const std::string& path) {
+  return absl::Status(status.code(), absl::StrCat(path, ": ", status.message()));
+}
+
 }  // namespace
 
 void setNumber(HostTensor& tensor, int64_t i, double value) {
@@ -107,6 +111,21 @@ absl::StatusOr<double> initialStateValue(mlir::func::FuncOp model, const std::st
         absl::StrCat("state '", state, "' starts as ", init->str(), ": give it in --inputs"));
   }
   return absl::NotFoundError(absl::StrCat("the model has no state '", state, "'"));
+}
+
+absl::Status loadParameters(runtime::Session& session, const std::string& path) {
+  absl::StatusOr<runtime::SafetensorsFile> file = runtime::SafetensorsFile::Open(path);
+  if (!file.ok()) return file.status();
+  for (const runtime::Variable& variable : session.program().variables) {
+    if (variable.role != runtime::Role::kParameter) continue;
+    absl::StatusOr<HostTensor> value = file->Read(variable.spec.name);
+    if (!value.ok()) return value.status();
+    absl::StatusOr<HostTensor> converted = convertTensor(*value, variable.spec);
+    if (!converted.ok()) return inFile(converted.status(), path);
+    if (absl::Status status = session.WriteVariable(variable.spec.name, *converted); !status.ok())
+      return inFile(status, path);
+  }
+  return absl::OkStatus();
 }
 
 HostTensor renamed(const HostTensor& tensor, const std::string& name) {

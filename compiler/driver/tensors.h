@@ -10,6 +10,7 @@
 #include "mlir/Dialect/Func/IR/FuncOps.h"
 
 #include "runtime/checkpoint/safetensors.h"
+#include "runtime/program/session.h"
 #include "runtime/program/tensor.h"
 
 namespace weir {
@@ -27,6 +28,10 @@ runtime::HostTensor filledTensor(const runtime::TensorSpec& spec, double value);
 
 /// The value that a state starts with, by the text of its init (zeros, ones, constant(x)).
 absl::StatusOr<double> initialStateValue(mlir::func::FuncOp model, const std::string& state);
+
+/// Sets the session's parameters from a file, each with the type that the program has. Errors name
+/// the file and what doesn't fit.
+absl::Status loadParameters(runtime::Session& session, const std::string& path);
 
 /// The same tensor under another name.
 runtime::HostTensor renamed(const runtime::HostTensor& tensor, const std::string& name);

@@ -1,7 +1,9 @@
 #include "runtime/generation/run.h"
 
+#include <algorithm>
 #include <utility>
 
+#include "absl/strings/numbers.h"
 #include "absl/strings/str_cat.h"
 #include "runtime/base/file.h"
 #include "runtime/base/human.h"
@@ -9,6 +11,25 @@
 #include "runtime/generation/text.h"
 
 namespace weir::runtime {
+
+namespace {
+
+absl::Status CheckPositions(const Program& program, int64_t position, const TextOptions& options) {
+  auto text = program.metadata.find(kPositionLimitKey);
+  int64_t limit;
+  if (text == program.metadata.end() || !absl::SimpleAtoi(text->second, &limit))
+    return absl::OkStatus();
+  size_t longest = 0;
+  for (const std::string& prompt : options.prompts) longest = std::max(longest, prompt.size());
+  // The last token is not read.
+  int64_t needed = position + (options.unread.empty() ? 0 : 1) + static_cast<int64_t>(longest) +
+                   options.generation.tokens - 1;
+  if (needed <= limit) return absl::OkStatus();
+  return absl::OutOfRangeError(absl::StrCat("the model knows ", limit,
+                                            " positions, and a text of this length has ", needed));
+}
+
+}  // namespace
 
 absl::StatusOr<std::vector<std::string>> PromptsOf(const GenerationRequest& request) {
   std::vector<std::string> prompts = request.prompts;
@@ -56,6 +77,9 @@ absl::Status RunGeneration(Session& session, const Vocabulary& vocabulary,
     absl::Status status = model->Load(request.state, &options.unread);
     if (!status.ok()) return status;
   }
+  if (absl::Status status = CheckPositions(session.program(), model->position(), options);
+      !status.ok())
+    return status;
   double before = PeakMemoryBytes();
   if (log != nullptr) {
     std::fprintf(log, "state: %s a sequence, at position %lld\n",

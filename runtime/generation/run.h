@@ -15,6 +15,9 @@
 
 namespace weir::runtime {
 
+// A program's metadata under this key, if there is any, says how many positions the model knows.
+inline constexpr char kPositionLimitKey[] = "position_limit";
+
 struct GenerationRequest {
   std::vector<std::string> prompts;
   std::string prompt_file;  // one more prompt; empty: none
@@ -32,6 +35,7 @@ absl::StatusOr<std::vector<std::string>> PromptsOf(const GenerationRequest& requ
 
 // Continues the prompts: new text to `out`; what the state takes, speed and memory to `log` (null:
 // nowhere). The session's program must have as many rows as there are prompts x samples.
+// OutOfRange if a text would go beyond the positions that the model knows.
 absl::Status RunGeneration(Session& session, const Vocabulary& vocabulary,
                            const GenerationRequest& request, std::FILE* out, std::FILE* log);
 

@@ -10,6 +10,7 @@
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_format.h"
 #include "runtime/checkpoint/safetensors.h"
+#include "runtime/data/vocabulary.h"
 #include "runtime/device/cpu/cpu_device.h"
 #include "runtime/program/session.h"
 #include "runtime/training/checkpoint.h"
@@ -134,35 +135,77 @@ absl::Status RunEntryPoint(Session& session, const RunnerOptions& options, std::
   return WriteSafetensors(options.outputs, outputs, {});
 }
 
-}  // namespace
+// A program with the device it runs on, and its variables as the options say.
+struct Opened {
+  std::unique_ptr<CpuDevice> device;
+  std::unique_ptr<Session> session;
+};
 
-absl::StatusOr<std::string> RunProgram(const RunnerOptions& options) {
-  if (options.repeat < 1) return absl::InvalidArgumentError("--repeat must be at least 1");
+absl::StatusOr<Opened> Open(const RunnerOptions& options) {
   absl::StatusOr<Program> program = LoadProgram(options.program);
   if (!program.ok()) return program.status();
   absl::StatusOr<std::unique_ptr<CpuDevice>> device = CpuDevice::Create({options.isa});
   if (!device.ok()) return device.status();
+  Opened opened;
+  opened.device = *std::move(device);
   absl::StatusOr<std::unique_ptr<Session>> session =
-      Session::Create(*std::move(program), **device, {options.threads});
+      Session::Create(*std::move(program), *opened.device, {options.threads});
   if (!session.ok()) return session.status();
+  opened.session = *std::move(session);
   if (options.initialize) {
-    absl::Status status = InitializeVariables(**session, options.seed);
+    absl::Status status = InitializeVariables(*opened.session, options.seed);
     if (!status.ok()) return status;
   }
   if (!options.params.empty()) {
-    absl::Status status = ReadVariables(**session, options.params);
+    absl::Status status = ReadVariables(*opened.session, options.params);
     if (!status.ok()) return status;
   }
+  return opened;
+}
+
+}  // namespace
+
+absl::StatusOr<std::string> RunProgram(const RunnerOptions& options) {
+  if (options.repeat < 1) return absl::InvalidArgumentError("--repeat must be at least 1");
+  absl::StatusOr<Opened> opened = Open(options);
+  if (!opened.ok()) return opened.status();
   std::string report;
   if (!options.entry_point.empty()) {
-    absl::Status status = RunEntryPoint(**session, options, &report);
+    absl::Status status = RunEntryPoint(*opened->session, options, &report);
     if (!status.ok()) return status;
   }
   if (!options.params_out.empty()) {
-    absl::Status status = WriteVariables(**session, options.params_out);
+    absl::Status status = WriteVariables(*opened->session, options.params_out);
     if (!status.ok()) return status;
   }
   return report;
+}
+
+absl::Status GenerateWithProgram(const RunnerOptions& options, const GenerationRequest& request,
+                                 std::FILE* out, std::FILE* log) {
+  if (options.params.empty() && !options.initialize) {
+    return absl::InvalidArgumentError(
+        "a program has no parameters of its own: give --checkpoint=FILE, or --init for random "
+        "ones");
+  }
+  absl::StatusOr<Opened> opened = Open(options);
+  if (!opened.ok()) return opened.status();
+  absl::StatusOr<Vocabulary> vocabulary =
+      Vocabulary::FromMetadata(opened->session->program().metadata);
+  // The checkpoint knows better.
+  if (!options.params.empty()) {
+    absl::StatusOr<Vocabulary> trained = LoadVocabulary(options.params);
+    if (trained.ok() || !absl::IsFailedPrecondition(trained.status()))
+      vocabulary = std::move(trained);
+  }
+  if (absl::IsNotFound(vocabulary.status())) {
+    return absl::FailedPreconditionError(absl::StrCat(
+        options.program,
+        ": neither the program nor the checkpoint says which byte each token stands for; compile "
+        "the program with --checkpoint, or with --data, the text it was trained on"));
+  }
+  if (!vocabulary.ok()) return vocabulary.status();
+  return RunGeneration(*opened->session, *vocabulary, request, out, log);
 }
 
 std::string DescribeProgram(const Program& program) {

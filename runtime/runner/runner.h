@@ -4,10 +4,12 @@
 #define WEIR_RUNTIME_RUNNER_RUNNER_H_
 
 #include <cstdint>
+#include <cstdio>
 #include <string>
 
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
+#include "runtime/generation/run.h"
 #include "runtime/program/program.h"
 
 namespace weir::runtime {
@@ -30,6 +32,13 @@ struct RunnerOptions {
 // Does it. Returns a report for people: what ran where, the time per run, scalar outputs, and the
 // profile.
 absl::StatusOr<std::string> RunProgram(const RunnerOptions& options);
+
+// Goes on with texts, by a program for streams: the text to `out`, figures to `log` (null: nowhere).
+// Uses `program`, `initialize`, `seed`, `params`, `threads` and `isa`. Errors: those of
+// RunGeneration, and FailedPrecondition if neither program nor parameters say what tokens stand
+// for.
+absl::Status GenerateWithProgram(const RunnerOptions& options, const GenerationRequest& request,
+                                 std::FILE* out, std::FILE* log);
 
 // A program's entry points with inputs and outputs, variables, code and sizes, for people.
 std::string DescribeProgram(const Program& program);
