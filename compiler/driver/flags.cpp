@@ -37,7 +37,8 @@ ABSL_FLAG(std::string, params, "", "safetensors with the parameters, by path");
 ABSL_FLAG(
     std::string, inputs, "",
     "safetensors with the inputs by name; optional: `state.<path>` (first states), `segments` "
-    "(ids of packed documents), `cotangent` (of the output; ones if absent) and `cotangent.<path>` (of last states; zeros)");
+    "(ids of packed documents), `cotangent` (of the output; ones if absent) and `cotangent.<path>` "
+    "(of last states; zeros)");
 ABSL_FLAG(std::string, outputs, "",
           "safetensors for `output` and `state.<path>` (the last states)");
 ABSL_FLAG(

@@ -21,7 +21,8 @@ namespace weir {
 /// The levels that --isa names; the best of this machine if it is empty.
 absl::StatusOr<std::vector<IsaLevel>> isaLevels();
 
-/// The entry points of an experiment, for packed documents if the task has segments, as far as `stopAfter`.
+/// The entry points of an experiment, for packed documents if the task has segments, as far as
+/// `stopAfter`.
 absl::StatusOr<mlir::OwningOpRef<mlir::ModuleOp>> trainingModule(
     Workspace& workspace, const LoadedModel& loaded, const runtime::Task& task, bool evaluateOnly,
     Level stopAfter = Level::Optimized);

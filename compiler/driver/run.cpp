@@ -103,7 +103,8 @@ absl::StatusOr<std::vector<HostTensor>> inputTensors(const LoadedModel& loaded,
   return inputs;
 }
 
-/// Whether the file says which documents the tokens are of; an input of the model may have that name.
+/// Whether the file says which documents the tokens are of; an input of the model may have that
+/// name.
 bool isPacked(const LoadedModel& loaded, const SafetensorsFile& file) {
   mlir::func::FuncOp function = loaded.function();
   for (unsigned i = 0; i < function.getNumArguments(); ++i)
@@ -192,19 +193,20 @@ absl::Status run(const Arguments& arguments) {
 }  // namespace
 
 Command runCommand() {
-  return {"run",
-          "MODEL --inputs=FILE --outputs=FILE",
-          "runs a model on tensors from a file, and its gradients",
-          "Without --params the parameters are the initial ones of --seed. Gradients are those of\n"
-          "sum(output * cotangent); dropout is off. With a tensor `segments` (batch x time) in the\n"
-          "inputs, rows hold several documents, each of which is computed as if it were alone.",
-          "weir run model.mlir --params=p.safetensors --inputs=x.safetensors "
-          "--outputs=y.safetensors --gradients=g.safetensors",
-          {"params", "inputs", "outputs", "gradients", "precision", "set", "seed", "threads", "isa",
-           "plugin", "experiment", "model"},
-          1,
-          1,
-          run};
+  return {
+      "run",
+      "MODEL --inputs=FILE --outputs=FILE",
+      "runs a model on tensors from a file, and its gradients",
+      "Without --params the parameters are the initial ones of --seed. Gradients are those of\n"
+      "sum(output * cotangent); dropout is off. With a tensor `segments` (batch x time) in the\n"
+      "inputs, rows hold several documents, each of which is computed as if it were alone.",
+      "weir run model.mlir --params=p.safetensors --inputs=x.safetensors "
+      "--outputs=y.safetensors --gradients=g.safetensors",
+      {"params", "inputs", "outputs", "gradients", "precision", "set", "seed", "threads", "isa",
+       "plugin", "experiment", "model"},
+      1,
+      1,
+      run};
 }
 
 }  // namespace weir

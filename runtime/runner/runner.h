@@ -33,8 +33,8 @@ struct RunnerOptions {
 // profile.
 absl::StatusOr<std::string> RunProgram(const RunnerOptions& options);
 
-// Goes on with texts, by a program for streams: the text to `out`, figures to `log` (null: nowhere).
-// Uses `program`, `initialize`, `seed`, `params`, `threads` and `isa`. Errors: those of
+// Goes on with texts, by a program for streams: the text to `out`, figures to `log` (null:
+// nowhere). Uses `program`, `initialize`, `seed`, `params`, `threads` and `isa`. Errors: those of
 // RunGeneration, and FailedPrecondition if neither program nor parameters say what tokens stand
 // for.
 absl::Status GenerateWithProgram(const RunnerOptions& options, const GenerationRequest& request,

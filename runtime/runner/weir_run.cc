@@ -38,11 +38,10 @@ ABSL_FLAG(bool, profile, false, "report the time of each kernel");
 ABSL_FLAG(bool, generate, false, "go on with texts; the program must be one for streams");
 ABSL_FLAG(std::string, checkpoint, "", "the same as --params");
 // Abseil keeps the last value of a flag that is repeated; this one keeps all.
-ABSL_FLAG(std::string, prompt, "", "--generate: a text to go on with; repeatable")
-    .OnUpdate([] {
-      std::string prompt = absl::GetFlag(FLAGS_prompt);
-      if (!prompt.empty()) Prompts().push_back(std::move(prompt));
-    });
+ABSL_FLAG(std::string, prompt, "", "--generate: a text to go on with; repeatable").OnUpdate([] {
+  std::string prompt = absl::GetFlag(FLAGS_prompt);
+  if (!prompt.empty()) Prompts().push_back(std::move(prompt));
+});
 ABSL_FLAG(std::string, prompt_file, "", "--generate: a file with a text to go on with");
 ABSL_FLAG(int64_t, tokens, 200, "--generate: tokens to add to each text");
 ABSL_FLAG(double, temperature, 1, "--generate: divides logits; 0 takes the likeliest token");
