@@ -144,7 +144,8 @@ struct Opened {
 absl::StatusOr<Opened> Open(const RunnerOptions& options) {
   absl::StatusOr<Program> program = LoadProgram(options.program);
   if (!program.ok()) return program.status();
-  absl::StatusOr<std::unique_ptr<CpuDevice>> device = CpuDevice::Create({options.isa});
+  absl::StatusOr<std::unique_ptr<CpuDevice>> device =
+      CpuDevice::Create({options.isa, options.machine_isa});
   if (!device.ok()) return device.status();
   Opened opened;
   opened.device = *std::move(device);
@@ -179,6 +180,13 @@ absl::StatusOr<std::string> RunProgram(const RunnerOptions& options) {
     if (!status.ok()) return status;
   }
   return report;
+}
+
+absl::StatusOr<std::string> StreamProgram(const RunnerOptions& options,
+                                          const StreamRequest& request) {
+  absl::StatusOr<Opened> opened = Open(options);
+  if (!opened.ok()) return opened.status();
+  return ReadStream(*opened->session, request);
 }
 
 absl::Status GenerateWithProgram(const RunnerOptions& options, const GenerationRequest& request,

@@ -61,6 +61,41 @@ TEST_F(RunnerTest, MessagesSayWhatIsMissing) {
   EXPECT_EQ(Message(), "cannot open '" + File("absent") + "': No such file or directory");
 }
 
+TEST_F(RunnerTest, StreamsGoOnFromFiles) {
+  RunnerOptions options;
+  options.program = File("stream.weir");
+  ASSERT_TRUE(SaveProgram(ToyStreamProgram(2, 3, 4), options.program).ok());
+  options.initialize = true;
+  auto tokens = [&](const std::string& name, int begin, int end) {
+    HostTensor tensor({"tokens", ElementType::kI32, {2, end - begin}});
+    for (int64_t i = 0; i < tensor.spec().NumElements(); ++i) {
+      tensor.As<int32_t>()[i] = (i % (end - begin) + begin) % 4;
+    }
+    EXPECT_TRUE(WriteSafetensors(File(name), {tensor}, {}).ok());
+    return File(name);
+  };
+  StreamRequest whole{tokens("whole", 0, 11), File("whole_out"), /*all_outputs=*/true, "", ""};
+  ASSERT_TRUE(StreamProgram(options, whole).ok());
+  StreamRequest head{tokens("head", 0, 5), "", false, "", File("state")};
+  absl::StatusOr<std::string> report = StreamProgram(options, head);
+  ASSERT_TRUE(report.ok()) << report.status();
+  EXPECT_NE(report->find("stream: 5 tokens of 2 rows in "), std::string::npos) << *report;
+  EXPECT_NE(report->find("stands at token 5 with 40 bytes of state"), std::string::npos) << *report;
+  StreamRequest tail{tokens("tail", 5, 11), File("tail_out"), false, File("state"), ""};
+  ASSERT_TRUE(StreamProgram(options, tail).ok());
+  HostTensor all = SafetensorsFile::Open(File("whole_out"))->Read("output").value();
+  HostTensor last = SafetensorsFile::Open(File("tail_out"))->Read("output").value();
+  EXPECT_EQ(last.spec().ToString(), "output: tensor<2x1x4xf32>");
+  for (int64_t j = 0; j < 4; ++j) EXPECT_EQ(last.Number(4 + j), all.Number((11 + 10) * 4 + j));
+
+  tail.inputs = "";
+  EXPECT_EQ(StreamProgram(options, tail).status().message(),
+            "--stream reads tokens: tensor<2x1xi32> of any second extent; name a file of inputs "
+            "with --inputs");
+  options.machine_isa = "mmx";
+  EXPECT_FALSE(StreamProgram(options, whole).ok());
+}
+
 TEST_F(RunnerTest, DescribesPrograms) {
   std::string text = DescribeProgram(ToyProgram(2, 3, 4));
   EXPECT_NE(text.find("eval: 1 launches, arena of 0 bytes\n  input  tokens: tensor<2x3xi32>\n"),

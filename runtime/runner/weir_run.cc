@@ -34,6 +34,12 @@ ABSL_FLAG(std::string, params_out, "", "safetensors for all variables after the 
 ABSL_FLAG(int64_t, repeat, 1, "how often to run the entry point");
 ABSL_FLAG(int, threads, 0, "threads; 0 for all cores");
 ABSL_FLAG(std::string, isa, "", "code to use: avx2, avx512, amx; empty for the best there is");
+ABSL_FLAG(std::string, machine_isa, "",
+          "as if the machine had nothing beyond this level: will the program run there?");
+ABSL_FLAG(
+    bool, stream, false,
+    "read --inputs of any length by a program for streams, after --state or from the beginning");
+ABSL_FLAG(bool, all_outputs, false, "--stream: outputs of all tokens, not of the last alone");
 ABSL_FLAG(bool, profile, false, "report the time of each kernel");
 ABSL_FLAG(bool, generate, false, "go on with texts; the program must be one for streams");
 ABSL_FLAG(std::string, checkpoint, "", "the same as --params");
@@ -49,8 +55,9 @@ ABSL_FLAG(int64_t, top_k, 0, "--generate: draw from so many likeliest tokens; 0:
 ABSL_FLAG(double, top_p, 1,
           "--generate: draw from the fewest likeliest tokens whose probabilities add up to this");
 ABSL_FLAG(int64_t, samples, 1, "--generate: texts for each prompt");
-ABSL_FLAG(std::string, state, "", "--generate: safetensors with the state to go on from");
-ABSL_FLAG(std::string, save_state, "", "--generate: safetensors for the state at the end");
+ABSL_FLAG(std::string, state, "", "--stream, --generate: safetensors with the state to go on from");
+ABSL_FLAG(std::string, save_state, "",
+          "--stream, --generate: safetensors for the state at the end");
 ABSL_FLAG(bool, quiet, false, "--generate: no figures of speed and memory");
 
 namespace {
@@ -58,6 +65,16 @@ namespace {
 int Fail(const absl::Status& status) {
   std::fprintf(stderr, "error: %s\n", std::string(status.message()).c_str());
   return 1;
+}
+
+weir::runtime::StreamRequest Stream(const weir::runtime::RunnerOptions& options) {
+  weir::runtime::StreamRequest request;
+  request.inputs = options.inputs;
+  request.outputs = options.outputs;
+  request.all_outputs = absl::GetFlag(FLAGS_all_outputs);
+  request.state = absl::GetFlag(FLAGS_state);
+  request.save_state = absl::GetFlag(FLAGS_save_state);
+  return request;
 }
 
 int Generate(const weir::runtime::RunnerOptions& options) {
@@ -81,12 +98,16 @@ int Generate(const weir::runtime::RunnerOptions& options) {
 
 int main(int argc, char** argv) {
   absl::SetProgramUsageMessage(
-      "Runs an entry point of a compiled program on tensors from files, or goes on with texts.\n\n"
+      "Runs an entry point of a compiled program on tensors from files, reads streams of tokens, "
+      "or goes "
+      "on with texts.\n\n"
       "  weir_run model.weir --list\n"
       "  weir_run model.weir --entry=eval --params=best.safetensors --inputs=batch.safetensors "
       "--outputs=out.safetensors\n"
       "  weir_run model.weir --init --entry=train_step --inputs=batch.safetensors --repeat=20 "
       "--profile\n"
+      "  weir_run model.weir --params=best.safetensors --stream --inputs=tokens.safetensors "
+      "--save_state=state.safetensors\n"
       "  weir_run shakespeare.weir --generate --checkpoint=best.safetensors --prompt=ROMEO: "
       "--tokens=500\n");
   std::vector<char*> arguments = absl::ParseCommandLine(argc, argv);
@@ -117,10 +138,13 @@ int main(int argc, char** argv) {
   options.repeat = absl::GetFlag(FLAGS_repeat);
   options.threads = absl::GetFlag(FLAGS_threads);
   options.isa = absl::GetFlag(FLAGS_isa);
+  options.machine_isa = absl::GetFlag(FLAGS_machine_isa);
   options.profile = absl::GetFlag(FLAGS_profile);
   if (!absl::GetFlag(FLAGS_checkpoint).empty()) options.params = absl::GetFlag(FLAGS_checkpoint);
   if (absl::GetFlag(FLAGS_generate)) return Generate(options);
-  absl::StatusOr<std::string> report = weir::runtime::RunProgram(options);
+  absl::StatusOr<std::string> report = absl::GetFlag(FLAGS_stream)
+                                           ? weir::runtime::StreamProgram(options, Stream(options))
+                                           : weir::runtime::RunProgram(options);
   if (!report.ok()) return Fail(report.status());
   std::fputs(report->c_str(), stdout);
   return 0;
