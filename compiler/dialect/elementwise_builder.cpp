@@ -46,6 +46,24 @@ Value ElementwiseBuilder::roundEven(Value x) { return math::RoundEvenOp::create(
 Value ElementwiseBuilder::addIntegers(Value x, Value y) {
   return arith::AddIOp::create(b, loc, x, y);
 }
+Value ElementwiseBuilder::subIntegers(Value x, Value y) {
+  return arith::SubIOp::create(b, loc, x, y);
+}
+Value ElementwiseBuilder::divIntegers(Value x, Value y) {
+  return arith::DivSIOp::create(b, loc, x, y);
+}
+Value ElementwiseBuilder::remIntegers(Value x, Value y) {
+  return arith::RemSIOp::create(b, loc, x, y);
+}
+Value ElementwiseBuilder::minIntegers(Value x, Value y) {
+  return arith::MinSIOp::create(b, loc, x, y);
+}
+Value ElementwiseBuilder::maxIntegers(Value x, Value y) {
+  return arith::MaxSIOp::create(b, loc, x, y);
+}
+Value ElementwiseBuilder::narrowInteger(Value x, Type type) {
+  return arith::TruncIOp::create(b, loc, type, x);
+}
 Value ElementwiseBuilder::mulIntegers(Value x, Value y) {
   return arith::MulIOp::create(b, loc, x, y);
 }

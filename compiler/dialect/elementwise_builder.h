@@ -43,7 +43,15 @@ class ElementwiseBuilder {
   mlir::Value cos(mlir::Value x);
   mlir::Value roundEven(mlir::Value x);
   mlir::Value addIntegers(mlir::Value x, mlir::Value y);
+  mlir::Value subIntegers(mlir::Value x, mlir::Value y);
   mlir::Value mulIntegers(mlir::Value x, mlir::Value y);
+  /// Of signed integers, rounded towards zero, and what that leaves.
+  mlir::Value divIntegers(mlir::Value x, mlir::Value y);
+  mlir::Value remIntegers(mlir::Value x, mlir::Value y);
+  mlir::Value minIntegers(mlir::Value x, mlir::Value y);
+  mlir::Value maxIntegers(mlir::Value x, mlir::Value y);
+  /// The low bits of an integer, as an integer of a narrower type.
+  mlir::Value narrowInteger(mlir::Value x, mlir::Type type);
   mlir::Value sigmoid(mlir::Value x);
   mlir::Value softplus(mlir::Value x);
   /// x >= 0 ? positive : negative.

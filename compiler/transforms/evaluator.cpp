@@ -123,6 +123,8 @@ std::optional<double> evaluateScalar(Operation& op, ArrayRef<double> x) {
             .Cases({"arith.subf", "arith.subi"}, [](double a, double b) { return a - b; })
             .Cases({"arith.mulf", "arith.muli"}, [](double a, double b) { return a * b; })
             .Case("arith.divf", [](double a, double b) { return a / b; })
+            .Case("arith.divsi", [](double a, double b) { return std::trunc(a / b); })
+            .Case("arith.remsi", [](double a, double b) { return std::fmod(a, b); })
             .Cases({"arith.maximumf", "arith.maxnumf", "arith.maxsi"},
                    [](double a, double b) { return std::fmax(a, b); })
             .Cases({"arith.minimumf", "arith.minnumf", "arith.minsi"},
@@ -152,7 +154,7 @@ HostTensor evaluateConstant(arith::ConstantOp op) {
   if (auto value = dyn_cast<FloatAttr>(op.getValue())) result.data[0] = value.getValueAsDouble();
   if (auto value = dyn_cast<IntegerAttr>(op.getValue()))
     result.data[0] =
-        value.getType().isInteger(1) ? value.getValue().getZExtValue() : value.getInt();
+        value.getType().isInteger(1) ? value.getValue().getZExtValue() : double(value.getInt());
   return result;
 }
 
