@@ -144,6 +144,9 @@ def AutocastOpInterface : OpInterface<"AutocastOpInterface"> {
         Whether the results must not be rounded when they are stored, as logits mustn't. Other results are kept as
         bf16 between kernels.
       }], "bool", "keepsF32Result", (ins), [{}], [{ return false; }]>,
+    InterfaceMethod<"The results that may be rounded, unless none may: not states, which are sums over many tokens.",
+      "::llvm::SmallVector<::mlir::Value>", "roundedResults", (ins), [{}],
+      [{ return ::llvm::SmallVector<::mlir::Value>($_op->getResults()); }]>,
   ];
 }
 

@@ -78,7 +78,7 @@ struct Autocast : impl::AutocastBase<Autocast> {
     for (AutocastOpInterface op : ops) {
       for (OpOperand* operand : op.autocastOperands()) operand->set(rounding.round(operand->get()));
       if (op.keepsF32Result()) continue;
-      for (Value result : op->getResults()) rounding.roundForReaders(result);
+      for (Value result : op.roundedResults()) rounding.roundForReaders(result);
     }
     for (Operation& op : llvm::make_early_inc_range(llvm::reverse(function.front()))) {
       if (isa<arith::ExtFOp>(op) && op.use_empty()) op.erase();
