@@ -29,6 +29,31 @@ namespace {
 
 using Decomposed = FailureOr<SmallVector<Value>>;
 
+}  // namespace
+
+Value toeplitzBias(LinalgBuilder& l, Value diagonals, int64_t rows, int64_t columns) {
+  OpBuilder& b = l.builder();
+  Type element = getElementTypeOrSelf(diagonals.getType());
+  int64_t length = (shapeOf(diagonals)[0] + 1) / 2;
+  Value exact = diagonals;
+  if (rows != columns || length < rows) {
+    // Those from (0, columns - 1) to (rows - 1, 0).
+    int64_t before = std::max<int64_t>(rows - length, 0),
+            after = std::max<int64_t>(columns - length, 0);
+    exact = l.sliceDim(diagonals, 0, length - (rows - before),
+                       rows + columns - 1 - before - after);
+    SmallVector<Value> parts;
+    if (before > 0) parts.push_back(l.filled(0, {before}, element));
+    parts.push_back(exact);
+    if (after > 0) parts.push_back(l.filled(0, {after}, element));
+    exact = l.concat(0, parts);
+  }
+  return ToeplitzOp::create(b, diagonals.getLoc(), RankedTensorType::get({rows, columns}, element),
+                            exact);
+}
+
+namespace {
+
 LogicalResult verifyBias(Operation* op, Value bias, int64_t length) {
   if (!bias) return success();
   ArrayRef<int64_t> shape = shapeOf(bias);
@@ -45,11 +70,16 @@ LogicalResult verifyBias(Operation* op, Value bias, int64_t length) {
   return success();
 }
 
-LogicalResult verifySequences(Operation* op, ValueRange sequences) {
+LogicalResult verifyRanks(Operation* op, ValueRange sequences) {
   for (Value sequence : sequences)
     if (shapeOf(sequence).size() != 3)
       return op->emitOpError() << "takes tensors of batch, time and features, not "
                                << sequence.getType();
+  return success();
+}
+
+LogicalResult verifySequences(Operation* op, ValueRange sequences) {
+  if (failed(verifyRanks(op, sequences))) return failure();
   for (Value sequence : sequences)
     for (unsigned dim : {0u, 1u}) {
       int64_t a = shapeOf(sequence)[dim], b = shapeOf(sequences[0])[dim];
@@ -73,9 +103,23 @@ LogicalResult verifyKernel(Operation* op, StringRef kernel, bool softmax) {
 // attention
 
 LogicalResult AttentionOp::verify() {
-  if (failed(verifySequences(*this, {getQ(), getK(), getV()}))) return failure();
+  if (failed(verifyRanks(*this, getQ())) || failed(verifySequences(*this, {getK(), getV()})))
+    return failure();
   if (failed(verifyKernel(*this, getKernel(), /*softmax=*/true))) return failure();
   StringRef window = getWindow();
+  int64_t queries = shapeOf(getQ())[1], keys = shapeOf(getK())[1];
+  if (!ShapedType::isDynamic(queries) && !ShapedType::isDynamic(keys) && queries != keys) {
+    if (keys < queries)
+      return emitOpError() << "has fewer keys than queries, " << keys << " and " << queries;
+    if (window == "full" || !getPosition())
+      return emitOpError() << "with more keys than queries needs a window that looks back, and the "
+                              "position of the first query";
+  }
+  if (getPosition() && shapeOf(getPosition()).size() > 1)
+    return emitOpError() << "takes a position for all rows or one for each, not "
+                         << getPosition().getType();
+  if (getLength() && static_cast<int64_t>(*getLength()) < 1)
+    return emitOpError() << "length must be positive";
   if (window != "full" && window != "causal" && window != "local")
     return emitOpError() << "has unknown window \"" << window
                          << "\"; known are full, causal, local";
@@ -95,7 +139,11 @@ LogicalResult AttentionOp::verify() {
     return emitOpError() << "has queries of " << qFeatures << " and keys of " << kFeatures
                          << " features";
   if (getSizes().getNumResults() > 1) return emitOpError() << "takes one size, the number of heads";
-  if (failed(verifyBias(*this, getBias(), shapeOf(getQ())[1]))) return failure();
+  // A window may look back less far than there are keys.
+  int64_t farthest = keys;
+  if (getWindowSize() && !ShapedType::isDynamic(keys))
+    farthest = std::min<int64_t>(keys, *getWindowSize());
+  if (failed(verifyBias(*this, getBias(), farthest))) return failure();
   return verifySizes(*this, getSizeOperands(), getSizes(), getSizes().getNumResults());
 }
 
@@ -140,30 +188,47 @@ Decomposed AttentionOp::decomposeOperation(OpBuilder& b) {
   if (failed(requireDecomposable(*this, isBound()))) return failure();
   LinalgBuilder l(b, getLoc());
   int64_t batch = shapeOf(getQ())[0], time = shapeOf(getQ())[1], heads = getNumHeads().value_or(1);
+  int64_t keys = shapeOf(getK())[1], older = keys - time;
   int64_t head = shapeOf(getQ())[2] / heads, valueHead = shapeOf(getV())[2] / heads;
   Type narrow = getElementTypeOrSelf(getV().getType()), wide = accumulatorType(narrow);
   auto split = [&](Value x, int64_t features) {
-    return l.reshape(x, {batch, time, heads, features});
+    return l.reshape(x, {batch, shapeOf(x)[1], heads, features});
   };
   // Letters: batch 0, head 1, t 2, s 3, feature 4.
   Value scores = l.contract(split(getQ(), head), {0, 2, 1, 4}, split(getK(), head), {0, 3, 1, 4},
                             {0, 1, 2, 3}, 5);
 
   bool softmax = getKernel() == "softmax";
-  double scale = softmax ? 1 / std::sqrt(static_cast<double>(head)) : 1.0 / time;
+  double scale = softmax ? 1 / std::sqrt(static_cast<double>(head))
+                         : 1.0 / static_cast<int64_t>(getLength().value_or(time));
   SmallVector<Value> inputs{scores};
   SmallVector<AffineMap> maps{l.identity(4)};
   if (getBias()) {
-    auto type = RankedTensorType::get({time, time}, getElementTypeOrSelf(getBias().getType()));
-    inputs.push_back(ToeplitzOp::create(b, getLoc(), type, getBias()));
+    inputs.push_back(toeplitzBias(l, getBias(), time, keys));
     maps.push_back(l.map(4, {2, 3}));
   }
+  unsigned segments = inputs.size();
   if (getSegments()) {
-    inputs.append({getSegments(), getSegments()});
+    Value ofKeys = getSegments();
+    if (older > 0) {
+      // Older tokens that are seen at all are of the first query's document.
+      Value first =
+          l.elementwise({batch, older}, b.getI32Type(), l.sliceDim(ofKeys, 1, 0, 1),
+                        AffineMap::get(2, 0, {b.getAffineDimExpr(0), b.getAffineConstantExpr(0)},
+                                       b.getContext()),
+                        [](ElementwiseBuilder, ValueRange v) { return v[0]; });
+      ofKeys = l.concat(1, {first, ofKeys});
+    }
+    inputs.append({getSegments(), ofKeys});
     maps.append({l.map(4, {0, 2}), l.map(4, {0, 3})});
   }
+  unsigned position = inputs.size();
+  if (older > 0) {
+    inputs.push_back(getPosition());
+    maps.push_back(shapeOf(getPosition()).empty() ? l.map(4, {}) : l.map(4, {0}));
+  }
   Value weights = l.elementwise(
-      {batch, heads, time, time}, softmax ? wide : narrow, inputs, maps,
+      {batch, heads, time, keys}, softmax ? wide : narrow, inputs, maps,
       [&](ElementwiseBuilder e, ValueRange v) {
         Value x = e.mul(v[0], e.constant(scale, wide));
         if (getBias()) x = e.add(x, e.cast(v[1], wide));
@@ -171,21 +236,27 @@ Decomposed AttentionOp::decomposeOperation(OpBuilder& b) {
         Value hidden = e.constant(softmax ? -1e30 : 0, wide);
         if (!softmax) x = e.activation(getKernel(), x);
         Type i64 = b.getI64Type();
+        auto shifted = [&](Value i, int64_t by) {
+          return by == 0 ? i : e.addIntegers(i, e.integer(by, i64));
+        };
         if (getWindow() != "full")
-          x = e.select(e.atLeast(e.index(2, i64), e.index(3, i64)), x, hidden);
+          x = e.select(e.atLeast(shifted(e.index(2, i64), older), e.index(3, i64)), x, hidden);
         if (getWindowSize()) {
-          Value last = e.addIntegers(e.index(3, i64),
-                                     e.integer(static_cast<int64_t>(*getWindowSize()) - 1, i64));
+          Value last = shifted(e.index(3, i64), static_cast<int64_t>(*getWindowSize()) - 1 - older);
           x = e.select(e.atLeast(last, e.index(2, i64)), x, hidden);
         }
-        if (getSegments()) x = e.select(e.equal(v[v.size() - 2], v[v.size() - 1]), x, hidden);
+        if (getSegments()) x = e.select(e.equal(v[segments], v[segments + 1]), x, hidden);
+        if (older > 0) {
+          Value place = e.addIntegers(e.index(3, i64), v[position]);
+          x = e.select(e.atLeast(place, e.integer(older, i64)), x, hidden);
+        }
         return e.cast(x, softmax ? wide : narrow);
       });
   if (softmax) {
     weights = SoftmaxOp::create(b, getLoc(), weights);
     if (narrow != wide)
       weights =
-          l.elementwise({batch, heads, time, time}, narrow, weights, l.identity(4),
+          l.elementwise({batch, heads, time, keys}, narrow, weights, l.identity(4),
                         [&](ElementwiseBuilder e, ValueRange v) { return e.cast(v[0], narrow); });
   }
   Value out =
@@ -203,16 +274,33 @@ Decomposed AttentionOp::decomposeOperation(OpBuilder& b) {
 
 LogicalResult ToeplitzOp::verify() {
   ArrayRef<int64_t> matrix = shapeOf(getResult());
-  if (matrix.size() != 2 || matrix[0] != matrix[1])
-    return emitOpError() << "gives a square matrix, not " << getResult().getType();
-  return verifyBias(*this, getDiagonals(), matrix[0]);
+  if (matrix.size() != 2) return emitOpError() << "gives a matrix, not " << getResult().getType();
+  if (matrix[0] == matrix[1]) return verifyBias(*this, getDiagonals(), matrix[0]);
+  int64_t needed = matrix[0] + matrix[1] - 1;
+  ArrayRef<int64_t> given = shapeOf(getDiagonals());
+  if (given.size() != 1 || given[0] < needed || (given[0] - needed) % 2 != 0)
+    return emitOpError() << "needs the " << needed << " diagonals of " << getResult().getType()
+                         << " and as many on each side as on the other, not "
+                         << getDiagonals().getType();
+  return success();
 }
+
+namespace {
+
+/// The diagonal of the matrix's first element.
+int64_t originOf(ToeplitzOp op) {
+  ArrayRef<int64_t> matrix = shapeOf(op.getResult());
+  int64_t more = shapeOf(op.getDiagonals())[0] - (matrix[0] + matrix[1] - 1);
+  return matrix[1] - 1 + more / 2;
+}
+
+}  // namespace
 
 Decomposed ToeplitzOp::decomposeOperation(OpBuilder& b) {
   if (failed(requireDecomposable(*this))) return failure();
   LinalgBuilder l(b, getLoc());
-  int64_t origin = (shapeOf(getDiagonals())[0] + 1) / 2 - 1;
-  AffineMap diagonal = AffineMap::get(2, 0, b.getAffineDimExpr(0) - b.getAffineDimExpr(1) + origin);
+  AffineMap diagonal =
+      AffineMap::get(2, 0, b.getAffineDimExpr(0) - b.getAffineDimExpr(1) + originOf(*this));
   return SmallVector<Value>{l.elementwise(
       shapeOf(getResult()), getElementTypeOrSelf(getDiagonals().getType()), getDiagonals(),
       diagonal, [](ElementwiseBuilder, ValueRange v) { return v[0]; })};
@@ -225,16 +313,17 @@ LogicalResult ToeplitzOp::buildVjp(OpBuilder& b, ValueRange cotangents,
     operandCotangents.push_back(Value());
     return success();
   }
-  // With zeros on both sides of its columns, diagonal r of the matrix is the sum over i of
-  // padded[i, i + (2 L - 2 - r)].
+  // With D diagonals and zeros on both sides of the matrix's columns, diagonal r is the sum over i
+  // of padded[i, i + (D - 1 - r)].
   LinalgBuilder l(b, getLoc());
   Type element = getElementTypeOrSelf(dm.getType()), wide = accumulatorType(element);
-  int64_t size = shapeOf(dm)[0], diagonals = shapeOf(getDiagonals())[0], side = (diagonals - 1) / 2;
-  Value zeros = l.filled(0, {size, side}, element);
+  int64_t rows = shapeOf(dm)[0], diagonals = shapeOf(getDiagonals())[0];
+  int64_t side = diagonals - 1 - originOf(*this);
+  Value zeros = l.filled(0, {rows, side}, element);
   Value padded = side == 0 ? dm : l.concat(1, {zeros, dm, zeros});
   AffineExpr r = b.getAffineDimExpr(0), i = b.getAffineDimExpr(1);
   Value flipped =
-      l.sum({diagonals, size}, {1}, wide, padded, AffineMap::get(2, 0, {i, i + r}, b.getContext()),
+      l.sum({diagonals, rows}, {1}, wide, padded, AffineMap::get(2, 0, {i, i + r}, b.getContext()),
             [&](ElementwiseBuilder e, ValueRange v) { return e.cast(v[0], wide); });
   operandCotangents.push_back(
       l.elementwise({diagonals}, getElementTypeOrSelf(getDiagonals().getType()), flipped,
@@ -253,9 +342,9 @@ LogicalResult ChunkedAttentionOp::verify() {
     if (static_cast<int64_t>(*getChunkSize()) < 1) return emitOpError() << "chunk must be positive";
     if (failed(verifyBias(*this, getBias(), *getChunkSize()))) return failure();
   }
-  if (getSegments() && !getCausal())
-    return emitOpError()
-           << "without `causal` cannot keep segments apart: its linear part sees all chunks";
+  if (getSum() && !getCausal()) return emitOpError() << "goes on from a sum only with `causal`";
+  if (static_cast<bool>(getSum()) != (getCarried().size() == 2))
+    return emitOpError() << "gives what its sum grows by if it goes on from one, and only then";
   return verifySizes(*this, getSizeOperands(), getSizes(), getChunkSize() ? 0 : 1);
 }
 
@@ -264,6 +353,17 @@ LogicalResult ChunkedAttentionOp::inferReturnTypes(MLIRContext*, std::optional<L
                                                    SmallVectorImpl<Type>& inferred) {
   inferred.push_back(withFeatures(adaptor.getV().getType(), featuresOf(adaptor.getV().getType()),
                                   accumulatorType(getElementTypeOrSelf(adaptor.getV().getType()))));
+  if (!adaptor.getSum()) return success();
+  auto value = cast<RankedTensorType>(adaptor.getV().getType()),
+       sum = cast<RankedTensorType>(adaptor.getSum().getType());
+  int64_t chunks = ShapedType::kDynamic, time = value.getDimSize(1);
+  if (!ShapedType::isDynamic(time) && adaptor.getChunkSize())
+    chunks = llvm::divideCeil(time, *adaptor.getChunkSize());
+  SmallVector<int64_t> shape{value.getDimSize(0), chunks, sum.getDimSize(1), sum.getDimSize(2)};
+  for (int64_t more : {1, 0}) {
+    if (!ShapedType::isDynamic(chunks)) shape[1] = chunks + more;
+    inferred.push_back(RankedTensorType::get(shape, sum.getElementType()));
+  }
   return success();
 }
 bool ChunkedAttentionOp::isCompatibleReturnTypes(TypeRange l, TypeRange r) {
@@ -286,6 +386,7 @@ SmallVector<OpOperand*> ChunkedAttentionOp::autocastOperands() {
   return {&getQuadQMutable(), &getQuadKMutable(), &getLinQMutable(), &getLinKMutable(),
           &getVMutable()};
 }
+SmallVector<Value> ChunkedAttentionOp::roundedResults() { return {getResult()}; }
 bool ChunkedAttentionOp::isCausal() { return getCausal(); }
 
 Cost ChunkedAttentionOp::cost() {
@@ -298,7 +399,7 @@ Cost ChunkedAttentionOp::cost() {
   Polynomial tokens = Polynomial::batch() * Polynomial::length();
   cost.flops = tokens * Polynomial(2 * chunk * (head + value) + 4 * head * value);
   cost.stateBytes =
-      Polynomial::batch() * Polynomial(4 * (head * value + chunk * (2 * head + value)));
+      Polynomial::batch() * Polynomial(4 * (2 * head * value + (chunk - 1) * (head + value)));
   return cost;
 }
 

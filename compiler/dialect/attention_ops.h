@@ -18,4 +18,14 @@
 #define GET_OP_CLASSES
 #include "compiler/dialect/attention_ops.h.inc"
 
+namespace weir {
+
+class LinalgBuilder;
+
+/// The bias of `rows` queries and `columns` keys, of which the last `rows` are the queries' tokens,
+/// from the 2 L - 1 diagonals of an L x L matrix; zero where it has none.
+mlir::Value toeplitzBias(LinalgBuilder& l, mlir::Value diagonals, int64_t rows, int64_t columns);
+
+}  // namespace weir
+
 #endif  // WEIR_COMPILER_DIALECT_ATTENTION_OPS_H_

@@ -15,6 +15,7 @@ def Weir_AttentionOp : Weir_Op<"attention", [
     Pure, AttrSizedOperandSegments, InferTypeOpAdaptorWithIsCompatible,
     DeclareOpInterfaceMethods<ParameterizedOpInterface, ["parameterSpecs", "bindParameters", "isBound"]>,
     DeclareOpInterfaceMethods<TimeMixingOpInterface, ["bindSegments", "bindStart", "isCausal"]>,
+    DeclareOpInterfaceMethods<StreamableOpInterface, ["stateSpecs", "buildStep"]>,
     DeclareOpInterfaceMethods<AggregatedOpInterface, ["decomposeOperation"]>,
     DeclareOpInterfaceMethods<AutocastOpInterface, ["autocastOperands"]>,
     DeclareOpInterfaceMethods<CostOpInterface, ["cost"]>]> {
@@ -27,10 +28,18 @@ def Weir_AttentionOp : Weir_Op<"attention", [
     over the s that the window shows to t and, with segments, that are of the segment of t. With `kernel("softmax")`, w is
     the softmax over s of q_t . k_s / sqrt(p) + bias, where p is the number of features of a head. Any activation's name as
     the kernel gives w = act(q_t . k_s / n + bias) without normalization, n being the length: `relu_squared` is that of
-    gated attention units ("Transformer Quality in Linear Time", appendix D, code 6).
+    gated attention units ("Transformer Quality in Linear Time", appendix D, code 6); `length` gives n where it isn't the
+    number of queries.
 
     `bias` is a Toeplitz matrix given by its diagonals: bias(t, s) = b[(t - s) + L - 1] for b of 2 L - 1 numbers; L may be
     no less than the length. The window is `full`, `causal` (s <= t), or `local` (t - window_size < s <= t).
+
+    There may be m more keys and values than queries: tokens before the first query's, in order, for a window that looks
+    back. Then `position` (`tensor<i64>`, or `tensor<batch x i64>`) is the position of the first query's token in its
+    document: of the m tokens only that many, the last ones, are seen, and by that document only.
+
+    The step form keeps the keys and values of a window: its `window_size`, or for `causal` the context of the stream,
+    less one. It takes the context for n.
 
     ```mlir
     %o = weir.attention %q, %k, %v heads [%h] kernel("softmax") window("causal")
@@ -41,13 +50,15 @@ def Weir_AttentionOp : Weir_Op<"attention", [
   let arguments = (ins RankedTensorOf<[AnyFloat]>:$q, RankedTensorOf<[AnyFloat]>:$k, RankedTensorOf<[AnyFloat]>:$v,
                        Variadic<Index>:$size_operands, Optional<RankedTensorOf<[AnyFloat]>>:$bias,
                        Optional<RankedTensorOf<[AnyFloat]>>:$gate, Optional<RankedTensorOf<[I32]>>:$segments,
-                       AffineMapAttr:$sizes, OptionalAttr<I64Attr>:$num_heads, StrAttr:$kernel, StrAttr:$window,
-                       OptionalAttr<I64Attr>:$window_size);
+                       Optional<RankedTensorOf<[I64]>>:$position, AffineMapAttr:$sizes,
+                       OptionalAttr<I64Attr>:$num_heads, StrAttr:$kernel, StrAttr:$window,
+                       OptionalAttr<I64Attr>:$window_size, OptionalAttr<I64Attr>:$length);
   let results = (outs RankedTensorOf<[AnyFloat]>:$result);
   let assemblyFormat = [{
     $q `,` $k `,` $v custom<KeywordSizes>("\"heads\"", $size_operands, $sizes) (`num_heads` $num_heads^)?
     (`bias` `(` $bias^ `)`)? (`gate` `(` $gate^ `)`)? (`segments` `(` $segments^ `)`)?
-    `kernel` `(` $kernel `)` `window` `(` $window (`,` $window_size^)? `)` attr-dict
+    (`position` `(` $position^ `)`)? `kernel` `(` $kernel `)` `window` `(` $window (`,` $window_size^)? `)`
+    (`length` $length^)? attr-dict
     `:` functional-type(operands, results)
   }];
   let hasVerifier = 1;
@@ -57,8 +68,9 @@ def Weir_ChunkedAttentionOp : Weir_Op<"chunked_attention", [
     Pure, AttrSizedOperandSegments, InferTypeOpAdaptorWithIsCompatible,
     DeclareOpInterfaceMethods<ParameterizedOpInterface, ["parameterSpecs", "bindParameters", "isBound"]>,
     DeclareOpInterfaceMethods<TimeMixingOpInterface, ["bindSegments", "bindStart", "isCausal"]>,
+    DeclareOpInterfaceMethods<StreamableOpInterface, ["stateSpecs", "buildStep"]>,
     DeclareOpInterfaceMethods<AggregatedOpInterface, ["decomposeOperation"]>,
-    DeclareOpInterfaceMethods<AutocastOpInterface, ["autocastOperands"]>,
+    DeclareOpInterfaceMethods<AutocastOpInterface, ["autocastOperands", "roundedResults"]>,
     DeclareOpInterfaceMethods<CostOpInterface, ["cost"]>]> {
   let summary = "exact attention inside a chunk, linear attention across chunks";
   let description = [{
@@ -71,7 +83,17 @@ def Weir_ChunkedAttentionOp : Weir_Op<"chunked_attention", [
       sum over s of lin_k_s^T v_s / C; zero in the first chunk.
 
     `bias` has the 2 C - 1 diagonals of a Toeplitz matrix, as in weir.attention. With segments, both parts see tokens of
-    the same segment only, and chunks are counted in which the segment occurs.
+    the same segment only, and chunks are counted in which the segment occurs. (The id -2^31 is not for segments.)
+
+    With `from` there was something before the first chunk, and `causal` is required. `sum` (`tensor<batch x s x e>`) is
+    the sum of lin_k^T v over the tokens of `count` (`tensor<batch x i64>`) earlier chunks, those of the document of the
+    row's first token; `part` (as `sum`) is that of tokens of the first chunk whose lin_k is given as zero. Two more
+    results then are what `sum` grows by before each chunk and after the last, `tensor<batch x G + 1 x s x e>`, and the
+    sum of each chunk, `tensor<batch x G x s x e>`: with segments those of the chunk's last document only.
+
+    The step form carries `sum`, and `part` for the chunk that is being read; and `keys` and `values`, the last C - 1 of
+    quad_k and v. Chunks have their borders at multiples of C of the tokens read, wherever calls begin. What is lost
+    in adding to `sum` remains in `part`, so that a stream may be as long as it likes.
 
     ```mlir
     %o = weir.chunked_attention quad(%q, %k) lin(%ql, %kl) value(%v) gate(%u) bias(%b) chunk [%C] causal
@@ -82,13 +104,14 @@ def Weir_ChunkedAttentionOp : Weir_Op<"chunked_attention", [
                        RankedTensorOf<[AnyFloat]>:$lin_q, RankedTensorOf<[AnyFloat]>:$lin_k,
                        RankedTensorOf<[AnyFloat]>:$v, Optional<RankedTensorOf<[AnyFloat]>>:$gate,
                        Optional<RankedTensorOf<[AnyFloat]>>:$bias, Variadic<Index>:$size_operands,
-                       Optional<RankedTensorOf<[I32]>>:$segments, AffineMapAttr:$sizes,
-                       OptionalAttr<I64Attr>:$chunk_size, UnitAttr:$causal, StrAttr:$kernel);
-  let results = (outs RankedTensorOf<[AnyFloat]>:$result);
+                       Optional<RankedTensorOf<[I32]>>:$segments, Optional<RankedTensorOf<[AnyFloat]>>:$sum,
+                       Optional<RankedTensorOf<[AnyFloat]>>:$part, Optional<RankedTensorOf<[I64]>>:$count,
+                       AffineMapAttr:$sizes, OptionalAttr<I64Attr>:$chunk_size, UnitAttr:$causal, StrAttr:$kernel);
+  let results = (outs RankedTensorOf<[AnyFloat]>:$result, Variadic<RankedTensorOf<[AnyFloat]>>:$carried);
   let assemblyFormat = [{
     `quad` `(` $quad_q `,` $quad_k `)` `lin` `(` $lin_q `,` $lin_k `)` `value` `(` $v `)` (`gate` `(` $gate^ `)`)?
     (`bias` `(` $bias^ `)`)? custom<KeywordSizes>("\"chunk\"", $size_operands, $sizes) (`chunk_size` $chunk_size^)?
-    (`segments` `(` $segments^ `)`)? (`causal` $causal^)? `kernel` `(` $kernel `)` attr-dict
+    (`segments` `(` $segments^ `)`)? (`from` `(` $sum^ `,` $part `,` $count `)`)? (`causal` $causal^)? `kernel` `(` $kernel `)` attr-dict
     `:` functional-type(operands, results)
   }];
   let hasVerifier = 1;
@@ -97,9 +120,11 @@ def Weir_ChunkedAttentionOp : Weir_Op<"chunked_attention", [
 def Weir_ToeplitzOp : Weir_Op<"toeplitz", [
     Pure, DeclareOpInterfaceMethods<DifferentiableOpInterface, ["buildVjp"]>,
     DeclareOpInterfaceMethods<AggregatedOpInterface, ["decomposeOperation"]>]> {
-  let summary = "the square matrix with the given diagonals";
+  let summary = "the matrix with the given diagonals";
   let description = [{
-    result[i, j] = diagonals[(i - j) + L - 1] for 2 L - 1 diagonals; the result is n x n with n <= L.
+    A matrix of r rows and c columns has r + c - 1 diagonals. It gets those in the middle of the ones given, of which
+    there may be 2 x more: result[i, j] = diagonals[(i - j) + c - 1 + x]. For a square matrix, 2 L - 1 diagonals have the
+    one of i = j at L - 1.
 
     ```mlir
     %m = weir.toeplitz %b : tensor<127xf32> -> tensor<64x64xf32>

@@ -1,9 +1,11 @@
 // What weir.chunked_attention means, in products over chunks and a scan over them.
 //
-// Time is padded with zeros to G chunks of C. The state that enters chunk g is the sum of K^T V / C
+// Time is padded with zeros to G chunks of C. The state that enters chunk g is the sum of K^T V
 // over earlier chunks, kept by weir.scan along g; it is never recovered by subtraction. With
 // segments, which are contiguous, only the segment of a chunk's last token can go on in the next
-// chunk: the scan carries that one, and starts anew where it ends.
+// chunk: the scan carries that one, and starts anew where it ends. Without `causal`, another scan
+// carries the segment of each chunk's first token to the chunks before, and a segment's own tokens
+// in the chunk are reached by a product over pairs, as there may be many segments in a chunk.
 
 #include "compiler/dialect/attention_ops.h"
 #include "compiler/dialect/linalg_builder.h"
@@ -59,20 +61,21 @@ struct Chunks {
     return l.reshape(l.sliceDim(segments, 2, position, 1), {batch, chunks});
   }
 
-  /// x (over batch, chunks, ...) moved to the next chunk; zeros enter the first.
-  Value shifted(Value x, Value first) {
-    if (chunks == 1) return first;
-    return l.concat(1, {first, l.sliceDim(x, 1, 0, chunks - 1)});
+  /// x (over batch, chunks, ...) moved to the next chunk, or the one before; `edge` enters.
+  Value shifted(Value x, Value edge, bool backwards = false) {
+    if (chunks == 1) return edge;
+    Value rest = l.sliceDim(x, 1, backwards ? 1 : 0, chunks - 1);
+    return backwards ? l.concat(1, {rest, edge}) : l.concat(1, {edge, rest});
   }
 
-  Value zeroChunk(ArrayRef<int64_t> shape) {
-    SmallVector<int64_t> one(shape);
+  Value zeroChunk(Value like) {
+    SmallVector<int64_t> one(shapeOf(like));
     one[1] = 1;
     return l.filled(0, one, wide);
   }
 
   /// A running sum over chunks; `keep` (batch x chunks, or null for ones) is the decay.
-  Value accumulate(Value x, Value keep) {
+  Value accumulate(Value x, Value keep, bool backwards = false) {
     ArrayRef<int64_t> shape = shapeOf(x);
     unsigned rank = shape.size();
     if (!keep) keep = l.filled(1, {batch, chunks}, wide);
@@ -82,14 +85,69 @@ struct Chunks {
     state.erase(state.begin() + 1);
     auto scan =
         ScanOp::create(b, op.getLoc(), TypeRange{x.getType(), RankedTensorType::get(state, wide)},
-                       ValueRange{decay, x}, Value(), Value(), ArrayAttr(), ArrayAttr(), UnitAttr(),
-                       IntegerAttr());
+                       ValueRange{decay, x}, Value(), Value(), ArrayAttr(), ArrayAttr(),
+                       backwards ? b.getUnitAttr() : UnitAttr(), IntegerAttr());
     return scan.getResults()[0];
   }
 
+  /// lin_k^T v of each chunk; of its tokens of the segment `ids` (batch x chunks) if there is one.
+  Value products(Value ids) {
+    Value keys = cut(op.getLinK());
+    if (ids) {
+      keys = l.elementwise(shapeOf(keys), narrow, {keys, segments, ids},
+                           {l.identity(4), l.map(4, {0, 1, 2}), l.map(4, {0, 1})},
+                           [&](ElementwiseBuilder e, ValueRange v) {
+                             return e.select(e.equal(v[1], v[2]), v[0], e.constant(0, narrow));
+                           });
+    }
+    // Letters: batch 0, chunk 1, token 2, key feature 3, value feature 4.
+    return l.contract(keys, {0, 1, 2, 3}, cut(op.getV()), {0, 1, 2, 4}, {0, 1, 3, 4}, 5);
+  }
+
+  /// Adds what the first chunk's own tokens lack.
+  Value withPart(Value products) {
+    if (!op.getPart()) return products;
+    Value first = l.sliceDim(products, 1, 0, 1);
+    first = l.elementwise(shapeOf(first), wide, {first, op.getPart()},
+                          {l.identity(4), l.map(4, {0, 2, 3})},
+                          [](ElementwiseBuilder e, ValueRange v) { return e.add(v[0], v[1]); });
+    if (chunks == 1) return first;
+    return l.concat(1, {first, l.sliceDim(products, 1, 1, chunks - 1)});
+  }
+
+  /// lin_q times a state of each chunk.
+  Value read(Value states) {
+    return l.contract(cut(op.getLinQ()), {0, 1, 2, 3}, states, {0, 1, 3, 4}, {0, 1, 2, 4}, 5);
+  }
+
+  /// `x` (batch x chunks x C x e) for tokens whose id is that of `ids` (batch x chunks), else 0.
+  Value ofSegment(Value x, Value ids) {
+    return l.elementwise(shapeOf(x), wide, {x, segments, ids},
+                         {l.identity(4), l.map(4, {0, 1, 2}), l.map(4, {0, 1})},
+                         [&](ElementwiseBuilder e, ValueRange v) {
+                           return e.select(e.equal(v[1], v[2]), v[0], e.constant(0, wide));
+                         });
+  }
+
+  /// What enters each chunk from its neighbour: the sum of products over the chunks that it has
+  /// come through, and with segments their number and whose segment it is.
+  struct Entering {
+    /// The sum and the number after each chunk, and before it.
+    Value after, before, counts;
+    /// Ids of the segment, batch x chunks.
+    Value ids;
+    Value products;
+  };
+  Entering enter(bool backwards);
+
   Value quadratic();
-  Value linear();
-  Value causalStates(Value products, Value& counts);
+  Value causalLinear(SmallVectorImpl<Value>& carried);
+  Value fullLinear();
+  Value segmentedLinear();
+  Value linear(SmallVectorImpl<Value>& carried) {
+    if (op.getCausal()) return causalLinear(carried);
+    return segments ? segmentedLinear() : fullLinear();
+  }
 
   OpBuilder& b;
   LinalgBuilder l;
@@ -129,80 +187,125 @@ Value Chunks::quadratic() {
   return l.contract(weights, {0, 1, 2, 3}, cut(op.getV()), {0, 1, 3, 4}, {0, 1, 2, 4}, 5);
 }
 
-/// The sums of earlier chunks' products that enter each chunk, and how many chunks they are of
-/// (batch x chunks, or null: the number of the chunk).
-Value Chunks::causalStates(Value products, Value& counts) {
-  Value keep;
-  if (segments) {
-    // A chunk passes on what it got if it is of one segment, the one that came in.
-    Value first = idAt(0), last = idAt(chunk - 1);
-    Value before =
-        chunks == 1 ? first
-                    : l.concat(1, {l.sliceDim(first, 1, 0, 1), l.sliceDim(last, 1, 0, chunks - 1)});
-    keep = l.elementwise({batch, chunks}, wide, {first, last, before},
-                         SmallVector<AffineMap>(3, l.identity(2)),
-                         [&](ElementwiseBuilder e, ValueRange v) {
-                           return number(e, e.logicalAnd(e.equal(v[0], v[1]), e.equal(v[0], v[2])));
-                         });
-    Value ones = l.filled(1, {batch, chunks}, wide);
-    counts = shifted(accumulate(ones, keep), l.filled(0, {batch, 1}, wide));
+Chunks::Entering Chunks::enter(bool backwards) {
+  Entering result;
+  if (!segments) {
+    result.products = withPart(products(Value()));
+    result.after = accumulate(result.products, Value());
+    result.before = shifted(result.after, zeroChunk(result.after));
+    return result;
   }
-  return shifted(accumulate(products, keep), zeroChunk(shapeOf(products)));
+  // `leaving` is the segment that goes on where the chunk ends (begins).
+  Value first = idAt(0), last = idAt(chunk - 1);
+  Value leaving = backwards ? first : last, meeting = backwards ? last : first;
+  result.ids = shifted(leaving, l.sliceDim(meeting, 1, backwards ? chunks - 1 : 0, 1), backwards);
+  // A chunk passes on what it got if it is of one segment, the one that came in.
+  Value keep = l.elementwise({batch, chunks}, wide, {first, last, result.ids},
+                             SmallVector<AffineMap>(3, l.identity(2)),
+                             [&](ElementwiseBuilder e, ValueRange v) {
+                               Value whole = e.equal(v[0], v[1]);
+                               return number(e, e.logicalAnd(whole, e.equal(v[0], v[2])));
+                             });
+  result.products = withPart(products(leaving));
+  result.after = accumulate(result.products, keep, backwards);
+  result.before = shifted(result.after, zeroChunk(result.after), backwards);
+  Value ones = l.filled(1, {batch, chunks}, wide);
+  result.counts = shifted(accumulate(ones, keep, backwards), zeroChunk(ones), backwards);
+  return result;
 }
 
-/// batch x chunks x C x e.
-Value Chunks::linear() {
-  // Letters: batch 0, chunk 1, token 2, key feature 3, value feature 4.
-  Value keys = cut(op.getLinK()), queries = cut(op.getLinQ());
-  if (segments) {
-    // Only keys of the chunk's last segment go on.
-    keys = l.elementwise(shapeOf(keys), narrow, {keys, segments, idAt(chunk - 1)},
-                         {l.identity(4), l.map(4, {0, 1, 2}), l.map(4, {0, 1})},
-                         [&](ElementwiseBuilder e, ValueRange v) {
-                           return e.select(e.equal(v[1], v[2]), v[0], e.constant(0, narrow));
-                         });
-  }
-  Value products = l.contract(keys, {0, 1, 2, 3}, cut(op.getV()), {0, 1, 2, 4}, {0, 1, 3, 4}, 5);
-  ArrayRef<int64_t> shape = shapeOf(products);
-  Value states, counts;
-  double scale = 1.0 / chunk;
-  if (op.getCausal()) {
-    states = causalStates(products, counts);
-  } else {
-    Value sum = l.sum(shape, {1}, wide, products, l.identity(4),
-                      [](ElementwiseBuilder, ValueRange v) { return v[0]; });
-    states = l.elementwise(shape, wide, sum, l.map(4, {0, 2, 3}),
-                           [](ElementwiseBuilder, ValueRange v) { return v[0]; });
-    scale /= chunks;
+/// batch x chunks x C x e, as is what the other two give.
+Value Chunks::causalLinear(SmallVectorImpl<Value>& carried) {
+  Entering in = enter(/*backwards=*/false);
+  SmallVector<Value> inputs{in.before};
+  SmallVector<AffineMap> maps{l.identity(4)};
+  auto add = [&](Value x, ArrayRef<unsigned> dims) {
+    inputs.push_back(x);
+    maps.push_back(l.map(4, dims));
+    return inputs.size() - 1;
+  };
+  size_t counts = segments ? add(in.counts, {0, 1}) : 0, sum = 0, count = 0, ids = 0;
+  if (op.getSum()) {
+    carried.push_back(l.concat(1, {zeroChunk(in.after), in.after}));
+    carried.push_back(in.products);
+    sum = add(op.getSum(), {0, 2, 3});
+    count = add(op.getCount(), {0});
+    if (segments) {
+      ids = add(in.ids, {0, 1});
+      add(l.reshape(l.sliceDim(idAt(0), 1, 0, 1), {batch}), {0});
+    }
   }
   // The mean over chunks, in the operands' type.
-  SmallVector<Value> inputs{states};
-  SmallVector<AffineMap> maps{l.identity(4)};
-  if (counts) {
-    inputs.push_back(counts);
-    maps.push_back(l.map(4, {0, 1}));
-  }
-  Value means = l.elementwise(shape, narrow, inputs, maps, [&](ElementwiseBuilder e, ValueRange v) {
-    Value x = e.mul(v[0], e.constant(scale, wide));
-    if (op.getCausal()) {
-      Value count = counts ? v[1] : e.toFloat(e.index(1, b.getI64Type()), wide);
-      x = e.div(x, e.maximum(count, e.constant(1, wide)));
-    }
-    return e.cast(x, narrow);
-  });
-  Value out = l.contract(queries, {0, 1, 2, 3}, means, {0, 1, 3, 4}, {0, 1, 2, 4}, 5);
-  if (!segments) return out;
-  // A token reads the state only if it goes on with the segment that the chunk before ended with.
-  Value last = idAt(chunk - 1);
-  Value none =
-      l.elementwise({batch, 1}, b.getI32Type(), {}, {}, [&](ElementwiseBuilder e, ValueRange) {
-        return e.integer(std::numeric_limits<int32_t>::min(), b.getI32Type());
+  Value means = l.elementwise(
+      shapeOf(in.before), narrow, inputs, maps, [&](ElementwiseBuilder e, ValueRange v) {
+        Value total = v[0], number;
+        if (segments) {
+          number = v[counts];
+          if (sum) {
+            // What was before the row goes on as far as its first document does.
+            Value isFirst = e.equal(v[ids], v[ids + 1]), zero = e.constant(0, wide);
+            total = e.add(total, e.select(isFirst, v[sum], zero));
+            number = e.add(number, e.select(isFirst, e.toFloat(v[count], wide), zero));
+          }
+        } else {
+          Value whole = e.index(1, b.getI64Type());
+          if (sum) {
+            total = e.add(total, v[sum]);
+            whole = e.addIntegers(whole, v[count]);
+          }
+          number = e.toFloat(whole, wide);
+        }
+        Value x = e.mul(total, e.constant(1.0 / chunk, wide));
+        return e.cast(e.div(x, e.maximum(number, e.constant(1, wide))), narrow);
       });
-  Value before = chunks == 1 ? none : l.concat(1, {none, l.sliceDim(last, 1, 0, chunks - 1)});
-  return l.elementwise(shapeOf(out), wide, {out, segments, before},
-                       {l.identity(4), l.map(4, {0, 1, 2}), l.map(4, {0, 1})},
+  // A token reads the state only if it goes on with the segment that the chunk before ended with.
+  return segments ? ofSegment(read(means), in.ids) : read(means);
+}
+
+Value Chunks::fullLinear() {
+  Value ofChunks = products(Value());
+  Value sum = l.sum(shapeOf(ofChunks), {1}, wide, ofChunks, l.identity(4),
+                    [](ElementwiseBuilder, ValueRange v) { return v[0]; });
+  return read(l.elementwise(shapeOf(ofChunks), narrow, sum, l.map(4, {0, 2, 3}),
+                            [&](ElementwiseBuilder e, ValueRange v) {
+                              double scale = 1.0 / chunk / chunks;
+                              return e.cast(e.mul(v[0], e.constant(scale, wide)), narrow);
+                            }));
+}
+
+Value Chunks::segmentedLinear() {
+  Entering before = enter(/*backwards=*/false), after = enter(/*backwards=*/true);
+  auto scaled = [&](ElementwiseBuilder e, ValueRange v) {
+    return e.cast(e.mul(v[0], e.constant(1.0 / chunk, wide)), narrow);
+  };
+  auto readState = [&](Entering& in) {
+    return read(l.elementwise(shapeOf(in.before), narrow, in.before, l.identity(4), scaled));
+  };
+  // Letters: batch 0, chunk 1, i 2, j 3, feature 4.
+  Value pairs = l.contract(cut(op.getLinQ()), {0, 1, 2, 4}, cut(op.getLinK()), {0, 1, 3, 4},
+                           {0, 1, 2, 3}, 5);
+  pairs = l.elementwise({batch, chunks, chunk, chunk}, narrow, {pairs, segments, segments},
+                        {l.identity(4), l.map(4, {0, 1, 2}), l.map(4, {0, 1, 3})},
+                        [&](ElementwiseBuilder e, ValueRange v) {
+                          Value x = e.mul(v[0], e.constant(1.0 / chunk, wide));
+                          x = e.select(e.equal(v[1], v[2]), x, e.constant(0, wide));
+                          return e.cast(x, narrow);
+                        });
+  Value own = l.contract(pairs, {0, 1, 2, 3}, cut(op.getV()), {0, 1, 3, 4}, {0, 1, 2, 4}, 5);
+  AffineMap ofToken = l.map(4, {0, 1, 2}), ofChunk = l.map(4, {0, 1});
+  return l.elementwise(shapeOf(own), wide,
+                       {own, readState(before), readState(after), segments, before.ids, after.ids,
+                        before.counts, after.counts},
+                       {l.identity(4), l.identity(4), l.identity(4), ofToken, ofChunk, ofChunk,
+                        ofChunk, ofChunk},
                        [&](ElementwiseBuilder e, ValueRange v) {
-                         return e.select(e.equal(v[1], v[2]), v[0], e.constant(0, wide));
+                         Value zero = e.constant(0, wide), sum = v[0], count = e.constant(1, wide);
+                         for (unsigned side : {0u, 1u}) {
+                           Value goesOn = e.equal(v[3], v[4 + side]);
+                           sum = e.add(sum, e.select(goesOn, v[1 + side], zero));
+                           count = e.add(count, e.select(goesOn, v[6 + side], zero));
+                         }
+                         return e.div(sum, count);
                        });
 }
 
@@ -211,7 +314,8 @@ Value Chunks::linear() {
 FailureOr<SmallVector<Value>> ChunkedAttentionOp::decomposeOperation(OpBuilder& b) {
   if (failed(requireDecomposable(*this, isBound()))) return failure();
   Chunks c(b, *this);
-  Value quadratic = c.quadratic(), linear = c.linear();
+  SmallVector<Value> results(1);
+  Value quadratic = c.quadratic(), linear = c.linear(results);
   int64_t features = shapeOf(getV())[2];
   auto rows = [&](Value x) {
     Value flat = c.l.reshape(x, {c.batch, c.chunks * c.chunk, features});
@@ -220,11 +324,12 @@ FailureOr<SmallVector<Value>> ChunkedAttentionOp::decomposeOperation(OpBuilder& 
   SmallVector<Value> inputs{rows(quadratic), rows(linear)};
   if (getGate()) inputs.push_back(getGate());
   SmallVector<AffineMap> maps(inputs.size(), c.l.identity(3));
-  return SmallVector<Value>{c.l.elementwise(
+  results[0] = c.l.elementwise(
       {c.batch, c.time, features}, c.wide, inputs, maps, [&](ElementwiseBuilder e, ValueRange v) {
         Value sum = e.add(v[0], v[1]);
         return getGate() ? e.mul(sum, e.cast(v[2], c.wide)) : sum;
-      })};
+      });
+  return results;
 }
 
 }  // namespace weir
