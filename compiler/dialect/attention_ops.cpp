@@ -40,8 +40,7 @@ Value toeplitzBias(LinalgBuilder& l, Value diagonals, int64_t rows, int64_t colu
     // Those from (0, columns - 1) to (rows - 1, 0).
     int64_t before = std::max<int64_t>(rows - length, 0),
             after = std::max<int64_t>(columns - length, 0);
-    exact = l.sliceDim(diagonals, 0, length - (rows - before),
-                       rows + columns - 1 - before - after);
+    exact = l.sliceDim(diagonals, 0, length - (rows - before), rows + columns - 1 - before - after);
     SmallVector<Value> parts;
     if (before > 0) parts.push_back(l.filled(0, {before}, element));
     parts.push_back(exact);
@@ -212,11 +211,10 @@ Decomposed AttentionOp::decomposeOperation(OpBuilder& b) {
     Value ofKeys = getSegments();
     if (older > 0) {
       // Older tokens that are seen at all are of the first query's document.
-      Value first =
-          l.elementwise({batch, older}, b.getI32Type(), l.sliceDim(ofKeys, 1, 0, 1),
-                        AffineMap::get(2, 0, {b.getAffineDimExpr(0), b.getAffineConstantExpr(0)},
-                                       b.getContext()),
-                        [](ElementwiseBuilder, ValueRange v) { return v[0]; });
+      Value first = l.elementwise(
+          {batch, older}, b.getI32Type(), l.sliceDim(ofKeys, 1, 0, 1),
+          AffineMap::get(2, 0, {b.getAffineDimExpr(0), b.getAffineConstantExpr(0)}, b.getContext()),
+          [](ElementwiseBuilder, ValueRange v) { return v[0]; });
       ofKeys = l.concat(1, {first, ofKeys});
     }
     inputs.append({getSegments(), ofKeys});

@@ -11,10 +11,9 @@ using namespace mlir;
 
 namespace {
 
-/// How many tokens before its own a query sees, or 0 and a diagnostic's text in `problem`.
+/// How many tokens before its own a query sees. Fails with a diagnostic where there is no bound.
 FailureOr<int64_t> older(AttentionOp op, int64_t context) {
-  if (op.getWindow() == "full")
-    return op.emitOpError() << "looks ahead: it has no step form";
+  if (op.getWindow() == "full") return op.emitOpError() << "looks ahead: it has no step form";
   int64_t window = op.getWindowSize() ? static_cast<int64_t>(*op.getWindowSize()) : context;
   if (window < 1)
     return op.emitOpError()
@@ -22,9 +21,8 @@ FailureOr<int64_t> older(AttentionOp op, int64_t context) {
   if (op.getBias()) {
     int64_t length = (shapeOf(op.getBias())[0] + 1) / 2;
     if (length < window)
-      return op.emitOpError() << "has a bias for " << length
-                              << " positions, fewer than the " << window
-                              << " of the context of its step form";
+      return op.emitOpError() << "has a bias for " << length << " positions, fewer than the "
+                              << window << " of the context of its step form";
   }
   return window - 1;
 }

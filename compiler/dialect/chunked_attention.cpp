@@ -282,8 +282,8 @@ Value Chunks::segmentedLinear() {
     return read(l.elementwise(shapeOf(in.before), narrow, in.before, l.identity(4), scaled));
   };
   // Letters: batch 0, chunk 1, i 2, j 3, feature 4.
-  Value pairs = l.contract(cut(op.getLinQ()), {0, 1, 2, 4}, cut(op.getLinK()), {0, 1, 3, 4},
-                           {0, 1, 2, 3}, 5);
+  Value pairs =
+      l.contract(cut(op.getLinQ()), {0, 1, 2, 4}, cut(op.getLinK()), {0, 1, 3, 4}, {0, 1, 2, 3}, 5);
   pairs = l.elementwise({batch, chunks, chunk, chunk}, narrow, {pairs, segments, segments},
                         {l.identity(4), l.map(4, {0, 1, 2}), l.map(4, {0, 1, 3})},
                         [&](ElementwiseBuilder e, ValueRange v) {
@@ -293,20 +293,20 @@ Value Chunks::segmentedLinear() {
                         });
   Value own = l.contract(pairs, {0, 1, 2, 3}, cut(op.getV()), {0, 1, 3, 4}, {0, 1, 2, 4}, 5);
   AffineMap ofToken = l.map(4, {0, 1, 2}), ofChunk = l.map(4, {0, 1});
-  return l.elementwise(shapeOf(own), wide,
-                       {own, readState(before), readState(after), segments, before.ids, after.ids,
-                        before.counts, after.counts},
-                       {l.identity(4), l.identity(4), l.identity(4), ofToken, ofChunk, ofChunk,
-                        ofChunk, ofChunk},
-                       [&](ElementwiseBuilder e, ValueRange v) {
-                         Value zero = e.constant(0, wide), sum = v[0], count = e.constant(1, wide);
-                         for (unsigned side : {0u, 1u}) {
-                           Value goesOn = e.equal(v[3], v[4 + side]);
-                           sum = e.add(sum, e.select(goesOn, v[1 + side], zero));
-                           count = e.add(count, e.select(goesOn, v[6 + side], zero));
-                         }
-                         return e.div(sum, count);
-                       });
+  return l.elementwise(
+      shapeOf(own), wide,
+      {own, readState(before), readState(after), segments, before.ids, after.ids, before.counts,
+       after.counts},
+      {l.identity(4), l.identity(4), l.identity(4), ofToken, ofChunk, ofChunk, ofChunk, ofChunk},
+      [&](ElementwiseBuilder e, ValueRange v) {
+        Value zero = e.constant(0, wide), sum = v[0], count = e.constant(1, wide);
+        for (unsigned side : {0u, 1u}) {
+          Value goesOn = e.equal(v[3], v[4 + side]);
+          sum = e.add(sum, e.select(goesOn, v[1 + side], zero));
+          count = e.add(count, e.select(goesOn, v[6 + side], zero));
+        }
+        return e.div(sum, count);
+      });
 }
 
 }  // namespace
@@ -324,11 +324,11 @@ FailureOr<SmallVector<Value>> ChunkedAttentionOp::decomposeOperation(OpBuilder& 
   SmallVector<Value> inputs{rows(quadratic), rows(linear)};
   if (getGate()) inputs.push_back(getGate());
   SmallVector<AffineMap> maps(inputs.size(), c.l.identity(3));
-  results[0] = c.l.elementwise(
-      {c.batch, c.time, features}, c.wide, inputs, maps, [&](ElementwiseBuilder e, ValueRange v) {
-        Value sum = e.add(v[0], v[1]);
-        return getGate() ? e.mul(sum, e.cast(v[2], c.wide)) : sum;
-      });
+  results[0] = c.l.elementwise({c.batch, c.time, features}, c.wide, inputs, maps,
+                               [&](ElementwiseBuilder e, ValueRange v) {
+                                 Value sum = e.add(v[0], v[1]);
+                                 return getGate() ? e.mul(sum, e.cast(v[2], c.wide)) : sum;
+                               });
   return results;
 }
 

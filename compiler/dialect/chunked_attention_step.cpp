@@ -2,9 +2,9 @@
 //
 // Chunks lie on the grid of the stream: where in a chunk a call begins (its phase) is known at run
 // time only. One token needs no more than its place: it is compared with the C - 1 tokens before
-// it, of which the phase shows those of its chunk, reads `sum`, and joins `part`. Several tokens are
-// gathered to G = ceil((C - 1 + n) / C) chunks on the grid, the first of which begins with tokens of
-// earlier calls; then the op itself does the work, from `sum` and `part`.
+// it, of which the phase shows those of its chunk, reads `sum`, and joins `part`. Several tokens
+// are gathered to G = ceil((C - 1 + n) / C) chunks on the grid, the first of which begins with
+// tokens of earlier calls; then the op itself does the work, from `sum` and `part`.
 //
 // `sum` grows without end. What each addition loses (Knuth's TwoSum) goes to `part`, and so into
 // the next sum.
@@ -155,8 +155,8 @@ Value ChunkedStep::quadraticOfOne() {
     inputs.push_back(position);
     maps.push_back(l.map(2, {0}));
   }
-  Value weights = l.elementwise(
-      {batch, chunk}, element, inputs, maps, [&](ElementwiseBuilder e, ValueRange v) {
+  Value weights =
+      l.elementwise({batch, chunk}, element, inputs, maps, [&](ElementwiseBuilder e, ValueRange v) {
         Value x = e.mul(v[0], e.constant(1.0 / chunk, wide));
         if (op.getBias()) x = e.add(x, e.cast(v[2], wide));
         x = e.activation(op.getKernel(), x);
@@ -186,9 +186,8 @@ Value ChunkedStep::linearOfOne() {
 
 Value ChunkedStep::oneToken(SmallVectorImpl<Value>& newStates) {
   Value quadratic = quadraticOfOne(), linear = linearOfOne();
-  Value out = l.elementwise({quadratic, linear}, [](ElementwiseBuilder e, ValueRange v) {
-    return e.add(v[0], v[1]);
-  });
+  Value out = l.elementwise({quadratic, linear},
+                            [](ElementwiseBuilder e, ValueRange v) { return e.add(v[0], v[1]); });
 
   SmallVector<Value> inputs{sum, part, l.reshape(op.getLinK(), {batch, head}),
                             l.reshape(op.getV(), {batch, features}), phase};
@@ -199,8 +198,8 @@ Value ChunkedStep::oneToken(SmallVectorImpl<Value>& newStates) {
     maps.push_back(l.map(3, {0}));
   }
   for (bool isSum : {true, false}) {
-    newStates.push_back(l.elementwise(
-        shapeOf(sum), wide, inputs, maps, [&](ElementwiseBuilder e, ValueRange v) {
+    newStates.push_back(
+        l.elementwise(shapeOf(sum), wide, inputs, maps, [&](ElementwiseBuilder e, ValueRange v) {
           Value zero = e.constant(0, wide), total = v[0], ofChunk = v[1];
           if (position) {
             Value goesOn = isPositive(e, v[5]);
@@ -219,17 +218,17 @@ Value ChunkedStep::oneToken(SmallVectorImpl<Value>& newStates) {
 Value ChunkedStep::idsOfSlots(int64_t slots) {
   Type i32 = b.getI32Type(), f64 = b.getF64Type();
   // Through f64, which holds every id: tables are of numbers.
-  Value table = l.elementwise({batch, time}, f64, segments, l.identity(2),
-                              [&](ElementwiseBuilder e, ValueRange v) { return e.toFloat(v[0], f64); });
+  Value table =
+      l.elementwise({batch, time}, f64, segments, l.identity(2),
+                    [&](ElementwiseBuilder e, ValueRange v) { return e.toFloat(v[0], f64); });
   Value rows = rowsFrom(l.reshape(table, {batch, time, 1}), slots, -1, 0);
-  return l.elementwise({batch, slots}, i32, {l.reshape(rows, {batch, slots}), phase, position},
-                       {l.identity(2), l.map(2, {}), l.map(2, {0})},
-                       [&](ElementwiseBuilder e, ValueRange v) {
-                         Value begin = e.subIntegers(v[1], v[2]);
-                         Value none = e.integer(std::numeric_limits<int32_t>::min(), i32);
-                         return e.select(e.atLeast(e.index(1, i64), begin),
-                                         e.toInteger(v[0], i32), none);
-                       });
+  return l.elementwise(
+      {batch, slots}, i32, {l.reshape(rows, {batch, slots}), phase, position},
+      {l.identity(2), l.map(2, {}), l.map(2, {0})}, [&](ElementwiseBuilder e, ValueRange v) {
+        Value begin = e.subIntegers(v[1], v[2]);
+        Value none = e.integer(std::numeric_limits<int32_t>::min(), i32);
+        return e.select(e.atLeast(e.index(1, i64), begin), e.toInteger(v[0], i32), none);
+      });
 }
 
 Value ChunkedStep::manyTokens(SmallVectorImpl<Value>& newStates) {

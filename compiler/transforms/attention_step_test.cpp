@@ -47,7 +47,8 @@ Layer attention(const std::string& kernel, const std::string& window, bool bias 
   if (gate) layer.sequences.push_back(kFeatures);
   if (bias) layer.diagonals = 2 * kContext - 1;
   layer.op = std::string("weir.attention %0, %1, %2 num_heads 2") + (bias ? " bias(%b)" : "") +
-             (gate ? " gate(%3)" : "") + "SEGMENTS kernel(\"" + kernel + "\") window(" + window + ")";
+             (gate ? " gate(%3)" : "") + "SEGMENTS kernel(\"" + kernel + "\") window(" + window +
+             ")";
   if (kernel != "softmax") layer.op += " length " + std::to_string(kContext);
 
   return layer;
@@ -96,9 +97,7 @@ class AttentionStepTest : public GradientTest {
     return module;
   }
 
-  static func::FuncOp functionOf(ModuleOp module) {
-    return *module.getOps<func::FuncOp>().begin();
-  }
+  static func::FuncOp functionOf(ModuleOp module) { return *module.getOps<func::FuncOp>().begin(); }
 
   /// Makes the step form of the op in `module`. The function gets the states, the place of its
   /// first token and (with segments) the position of each row's as further arguments, and the new
@@ -132,8 +131,7 @@ class AttentionStepTest : public GradientTest {
     op->erase();
     Operation* end = f.front().getTerminator();
     end->insertOperands(end->getNumOperands(), newStates);
-    f.setFunctionType(
-        b.getFunctionType(f.front().getArgumentTypes(), end->getOperandTypes()));
+    f.setFunctionType(b.getFunctionType(f.front().getArgumentTypes(), end->getOperandTypes()));
     EXPECT_TRUE(succeeded(verify(module)));
     for (auto [state, spec] : llvm::zip_equal(newStates, specs))
       EXPECT_EQ(state.getType(), Type(spec.type)) << spec.name;
@@ -174,9 +172,8 @@ class AttentionStepTest : public GradientTest {
                             llvm::function_ref<int64_t(int64_t)> next) {
     std::vector<HostTensor> sequences;
     for (int64_t features : layer.sequences)
-      sequences.push_back(
-          random(RankedTensorType::get({kBatch, time, features}, Float64Type::get(&context)), -2,
-                 2));
+      sequences.push_back(random(
+          RankedTensorType::get({kBatch, time, features}, Float64Type::get(&context)), -2, 2));
     std::vector<HostTensor> whole = sequences;
     HostTensor diagonals =
         random(RankedTensorType::get({layer.diagonals}, Float64Type::get(&context)), -1, 1);
@@ -338,8 +335,8 @@ TEST_F(AttentionStepTest, BidirectionalSegments) {
   Layer layer = bidirectional(kChunk);
   std::vector<HostTensor> sequences;
   for (int64_t features : layer.sequences)
-    sequences.push_back(
-        random(RankedTensorType::get({kBatch, kTime, features}, Float64Type::get(&context)), -2, 2));
+    sequences.push_back(random(
+        RankedTensorType::get({kBatch, kTime, features}, Float64Type::get(&context)), -2, 2));
   HostTensor ids = someSegments(kTime);
   std::vector<HostTensor> packed = sequences;
   packed.push_back(ids);

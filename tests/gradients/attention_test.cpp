@@ -61,25 +61,29 @@ TEST_P(Attention, ReluSquaredSegments) {
   CheckModel(attention(GetParam(), {1, "relu_squared", "\"causal\"", true, true, true}));
 }
 
-INSTANTIATE_TEST_SUITE_P(Lengths, Attention, testing::Values(1, 13, 65));
+INSTANTIATE_TEST_SUITE_P(Lengths, Attention, testing::Values(1, 13, 65, 257));
 
 struct Chunked {
   bool causal = true, bias = true, gate = true, segments = false;
+  int64_t chunk = 8;
 };
 
 Model chunked(int64_t time, const Chunked& options) {
-  std::string seq = "tensor<?x?x6xf32>", wide = "tensor<?x?x10xf32>";
+  std::string seq = "tensor<?x?x6xf32>", wide = "tensor<?x?x10xf32>",
+              diagonals = std::to_string(2 * options.chunk - 1),
+              bias = "tensor<" + diagonals + "xf32>";
   Model model;
-  model.text =
-      "weir.model @m(%q: " + seq + ", %k: " + seq + ", %ql: " + seq + ", %kl: " + seq +
-      ", %v: " + wide + (options.gate ? ", %u: " + wide : "") + ") -> " + wide + " {\n" +
-      (options.bias ? "  %b = weir.param \"rel\" [15] init(normal(0.02)) : tensor<15xf32>\n" : "") +
-      "  %y = weir.chunked_attention quad(%q, %k) lin(%ql, %kl) value(%v)" +
-      (options.gate ? " gate(%u)" : "") + (options.bias ? " bias(%b)" : "") + " chunk [8]" +
-      (options.causal ? " causal" : "") + " kernel(\"relu_squared\") : (" + seq + ", " + seq +
-      ", " + seq + ", " + seq + ", " + wide + (options.gate ? ", " + wide : "") +
-      (options.bias ? ", tensor<15xf32>" : "") + ") -> " + wide + "\n  weir.return %y : " + wide +
-      "\n}\n";
+  model.text = "weir.model @m(%q: " + seq + ", %k: " + seq + ", %ql: " + seq + ", %kl: " + seq +
+               ", %v: " + wide + (options.gate ? ", %u: " + wide : "") + ") -> " + wide + " {\n" +
+               (options.bias ? "  %b = weir.param \"rel\" [" + diagonals +
+                                   "] init(normal(0.02)) : " + bias + "\n"
+                             : "") +
+               "  %y = weir.chunked_attention quad(%q, %k) lin(%ql, %kl) value(%v)" +
+               (options.gate ? " gate(%u)" : "") + (options.bias ? " bias(%b)" : "") + " chunk [" +
+               std::to_string(options.chunk) + "]" + (options.causal ? " causal" : "") +
+               " kernel(\"relu_squared\") : (" + seq + ", " + seq + ", " + seq + ", " + seq + ", " +
+               wide + (options.gate ? ", " + wide : "") + (options.bias ? ", " + bias : "") +
+               ") -> " + wide + "\n  weir.return %y : " + wide + "\n}\n";
   for (const char* name : {"q", "k", "ql", "kl"}) model.shapes[name] = {2, time, 6};
   model.shapes["v"] = {2, time, 10};
   if (options.gate) model.shapes["u"] = {2, time, 10};
@@ -93,6 +97,15 @@ TEST_P(ChunkedAttention, Causal) { CheckModel(chunked(GetParam(), {})); }
 TEST_P(ChunkedAttention, Bidirectional) { CheckModel(chunked(GetParam(), {false})); }
 TEST_P(ChunkedAttention, Bare) { CheckModel(chunked(GetParam(), {true, false, false})); }
 TEST_P(ChunkedAttention, Segments) { CheckModel(chunked(GetParam(), {true, true, true, true})); }
+TEST_P(ChunkedAttention, BidirectionalSegments) {
+  CheckModel(chunked(GetParam(), {false, true, true, true}));
+}
+
+TEST(LongChunkedAttention, ChunksOf64) {
+  CheckModel(chunked(257, {true, true, true, false, 64}));
+  CheckModel(chunked(257, {true, true, true, true, 64}));
+  CheckModel(chunked(257, {false, true, true, true, 64}));
+}
 
 INSTANTIATE_TEST_SUITE_P(Lengths, ChunkedAttention, testing::Values(1, 7, 8, 9, 41));
 

@@ -72,13 +72,15 @@ INSTANTIATE_TEST_SUITE_P(
     testing::Values(Layer{"flash {head = 6, chunk = 8}", {1, 7, 8, 9, 41}},
                     Layer{"flash {head = 6, chunk = 8, causal = false, norm = \"scale\"}",
                           {1, 9, 41}},
+                    Layer{"flash {head = 5, chunk = 64}", {257}},
                     Layer{"gau {head = 6, length = 70}", {1, 13, 65}},
+                    Layer{"gau {head = 5, length = 260}", {257}},
                     Layer{"gau {head = 6, length = 70, causal = false, norm = \"scale\"}", {13}},
                     Layer{"gau {head = 6, bias = \"none\"}", {13}}));
 
 INSTANTIATE_TEST_SUITE_P(
     Attention, Layers,
-    testing::Values(Layer{"attention", {1, 13, 65}},
+    testing::Values(Layer{"attention", {1, 13, 65, 257}},
                     Layer{"attention {heads = 2, rotary = true, causal = false}", {1, 13}},
                     Layer{"transformer {heads = 2}", {1, 13}},
                     Layer{"transformer_plus {heads = 2}", {13}},

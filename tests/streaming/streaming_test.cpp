@@ -344,6 +344,14 @@ INSTANTIATE_TEST_SUITE_P(Scans, Streaming,
                                          Layer{"causal_conv {kernel = 2, pointwise = false}", 17},
                                          Layer{"minrnn_block {hidden = 12}"}));
 
+// Chunks that tokens and pieces fill or don't; softmax over all of the context.
+INSTANTIATE_TEST_SUITE_P(
+    Attention, Streaming,
+    testing::Values(Layer{"flash {head = 6, chunk = 4}"}, Layer{"flash {head = 6, chunk = 13}"},
+                    Layer{"flash {head = 6, chunk = 1}", 17}, Layer{"gau {head = 6, length = 41}"},
+                    Layer{"attention", 29}, Layer{"transformer_plus {heads = 2}", 29},
+                    Layer{"transformer_pp {heads = 2, hidden = 16}", 29}));
+
 // Ops whose states the pass has to find.
 INSTANTIATE_TEST_SUITE_P(Ops, Streaming,
                          testing::Values(Layer{"weir.apply \"running\"(%x)"},

@@ -1,0 +1,49 @@
+// RUN: weir-opt %s --split-input-file --verify-diagnostics
+
+!q = tensor<2x3x4xf32>
+!k = tensor<2x7x4xf32>
+
+func.func @no_position(%q: !q, %k: !k) {
+  // expected-error @+1 {{with more keys than queries needs a window that looks back, and the position of the first query}}
+  %o = weir.attention %q, %k, %k kernel("softmax") window("causal") : (!q, !k, !k) -> !q
+  return
+}
+
+// -----
+
+!q = tensor<2x3x4xf32>
+!k = tensor<2x7x4xf32>
+
+func.func @fewer_keys(%q: !q, %k: !k) {
+  // expected-error @+1 {{has fewer keys than queries, 3 and 7}}
+  %o = weir.attention %k, %q, %q kernel("softmax") window("causal") : (!k, !q, !q) -> !k
+  return
+}
+
+// -----
+
+!q = tensor<2x3x4xf32>
+
+func.func @bias_for_window(%q: !q, %b: tensor<3xf32>) {
+  // expected-error @+1 {{has a bias for 2 positions, fewer than the 3 it is used for}}
+  %o = weir.attention %q, %q, %q bias(%b) kernel("softmax") window("local", 3) : (!q, !q, !q, tensor<3xf32>) -> !q
+  return
+}
+
+// -----
+
+!q = tensor<2x3x4xf32>
+
+func.func @not_causal(%q: !q, %sum: tensor<2x4x4xf32>, %count: tensor<2xi64>) {
+  // expected-error @+1 {{goes on from a sum only with `causal`}}
+  %o, %sums, %products = weir.chunked_attention quad(%q, %q) lin(%q, %q) value(%q) chunk_size 3 from(%sum, %sum, %count) kernel("relu") : (!q, !q, !q, !q, !q, tensor<2x4x4xf32>, tensor<2x4x4xf32>, tensor<2xi64>) -> (!q, tensor<2x2x4x4xf32>, tensor<2x1x4x4xf32>)
+  return
+}
+
+// -----
+
+func.func @diagonals(%b: tensor<7xf32>) {
+  // expected-error @+1 {{needs the 6 diagonals of 'tensor<2x5xf32>' and as many on each side as on the other, not 'tensor<7xf32>'}}
+  %m = weir.toeplitz %b : tensor<7xf32> -> tensor<2x5xf32>
+  return
+}
