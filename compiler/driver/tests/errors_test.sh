@@ -101,6 +101,24 @@ sed 's/weir.model @copy/weir.layer @copy/; /^weir.experiment/,$d' model.mlir > p
 sed -i 's/weir.embedding/weir.embeding/' plugin.mlir
 refuses 'plugin.mlir:4:8: error: ' layers --plugin=plugin.mlir
 
+# What has no step form.
+cat > length.mlir <<'MODEL'
+weir.model @m(%x: tensor<?x?x2xf32>) -> tensor<?x?x2xf32> {
+  %t = weir.dim %x, time : tensor<?x?x2xf32>
+  %i = arith.index_cast %t : index to i64
+  %f = arith.sitofp %i : i64 to f32
+  %v = tensor.from_elements %f, %f : tensor<2xf32>
+  %b = weir.broadcast %v like %x : tensor<2xf32>, tensor<?x?x2xf32> -> tensor<?x?x2xf32>
+  %y = arith.mulf %x, %b : tensor<?x?x2xf32>
+  weir.return %y : tensor<?x?x2xf32>
+}
+MODEL
+refuses "length.mlir:2:8: error: 'weir.dim' op asks for the length of the whole sequence" \
+  compile length.mlir --entry=stream --stop-after=specialized
+sed 's/"mingru"(%e) {[^}]*}/"flash"(%e) {causal = false}/' model.mlir > ahead.mlir
+refuses "flash.mlir:.*error: 'weir.chunked_attention' op looks ahead: it has no step form" \
+  compile ahead.mlir --entry=stream --stop-after=specialized
+
 # Tensors.
 "$weir" init model.mlir --out=params.safetensors > /dev/null || { echo "FAILED: weir init"; exit 1; }
 head -c 100 params.safetensors > truncated.safetensors
