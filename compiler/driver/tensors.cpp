@@ -1,7 +1,6 @@
 #include "compiler/driver/tensors.h"
 
 #include <cmath>
-#include <cstring>
 #include <limits>
 
 #include "absl/strings/str_cat.h"
@@ -19,14 +18,6 @@ namespace {
 
 bool isFloat(ElementType type) {
   return type == ElementType::kF64 || type == ElementType::kF32 || type == ElementType::kBF16;
-}
-
-uint16_t toBf16(double value) {
-  float single = static_cast<float>(value);
-  uint32_t bits;
-  std::memcpy(&bits, &single, sizeof bits);
-  if (std::isnan(single)) return 0x7fc0;
-  return static_cast<uint16_t>((bits + 0x7fff + ((bits >> 16) & 1)) >> 16);
 }
 
 /// The whole numbers that an integer type has.
@@ -50,33 +41,9 @@ absl::Status inFile(const absl::Status& status, const std::string& path) {
 
 }  // namespace
 
-void setNumber(HostTensor& tensor, int64_t i, double value) {
-  switch (tensor.spec().type) {
-    case ElementType::kF64:
-      tensor.As<double>()[i] = value;
-      break;
-    case ElementType::kF32:
-      tensor.As<float>()[i] = static_cast<float>(value);
-      break;
-    case ElementType::kBF16:
-      tensor.As<uint16_t>()[i] = toBf16(value);
-      break;
-    case ElementType::kI64:
-      tensor.As<int64_t>()[i] = static_cast<int64_t>(value);
-      break;
-    case ElementType::kI32:
-      tensor.As<int32_t>()[i] = static_cast<int32_t>(value);
-      break;
-    case ElementType::kU8:
-    case ElementType::kBool:
-      tensor.As<uint8_t>()[i] = static_cast<uint8_t>(value);
-      break;
-  }
-}
-
 HostTensor filledTensor(const TensorSpec& spec, double value) {
   HostTensor tensor(spec);
-  for (int64_t i = 0; i < spec.NumElements(); ++i) setNumber(tensor, i, value);
+  for (int64_t i = 0; i < spec.NumElements(); ++i) tensor.SetNumber(i, value);
   return tensor;
 }
 
@@ -93,7 +60,7 @@ absl::StatusOr<HostTensor> convertTensor(const HostTensor& value, const TensorSp
       return absl::InvalidArgumentError(absl::StrCat("tensor ", value.spec().ToString(), " holds ",
                                                      number, ", which ", spec.ToString(),
                                                      " can't"));
-    setNumber(converted, i, number);
+    converted.SetNumber(i, number);
   }
   return converted;
 }

@@ -21,7 +21,9 @@ absl::StatusOr<runtime::HostTensor> convertTensor(const runtime::HostTensor& val
                                                   const runtime::TensorSpec& spec);
 
 /// Sets element `i` of a floating-point or integer tensor.
-void setNumber(runtime::HostTensor& tensor, int64_t i, double value);
+inline void setNumber(runtime::HostTensor& tensor, int64_t i, double value) {
+  tensor.SetNumber(i, value);
+}
 
 /// All elements `value`.
 runtime::HostTensor filledTensor(const runtime::TensorSpec& spec, double value);

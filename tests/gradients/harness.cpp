@@ -164,25 +164,6 @@ void checkThreads(const Compiled& compiled, const Tensors& values) {
 
 }  // namespace
 
-void SetNumber(HostTensor& tensor, int64_t i, double value) {
-  switch (tensor.spec().type) {
-    case ElementType::kF64:
-      tensor.As<double>()[i] = value;
-      break;
-    case ElementType::kF32:
-      tensor.As<float>()[i] = static_cast<float>(value);
-      break;
-    case ElementType::kI32:
-      tensor.As<int32_t>()[i] = static_cast<int32_t>(value);
-      break;
-    case ElementType::kI64:
-      tensor.As<int64_t>()[i] = static_cast<int64_t>(value);
-      break;
-    default:
-      FAIL() << "no tensors of this type";
-  }
-}
-
 double Difference(const HostTensor& a, const HostTensor& b, double floor) {
   double error = 0, largest = floor;
   EXPECT_EQ(a.spec().NumElements(), b.spec().NumElements());

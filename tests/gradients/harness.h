@@ -123,7 +123,9 @@ std::vector<int32_t> SomeSegments(int64_t batch, int64_t time);
 double Difference(const runtime::HostTensor& a, const runtime::HostTensor& b, double floor = 1e-30);
 
 /// Sets element `i` of a float or integer tensor.
-void SetNumber(runtime::HostTensor& tensor, int64_t i, double value);
+inline void SetNumber(runtime::HostTensor& tensor, int64_t i, double value) {
+  tensor.SetNumber(i, value);
+}
 
 }  // namespace weir::gradients
 
