@@ -59,12 +59,14 @@ double getNumber(DictionaryAttr settings, StringRef name, double otherwise) {
 
 namespace {
 
-/// What fits a setting. Count: a whole number, at least 0. Fraction: from 0 to 1, 1 excluded.
-enum class Kind { Count, Positive, NonNegative, Fraction, Fractions, Patterns };
+/// What fits a setting. Count: a whole number, at least 0; AtLeastOne: at least 1. Fraction: from 0
+/// to 1, 1 excluded. Choice: one of a setting's words.
+enum class Kind { Count, AtLeastOne, Positive, NonNegative, Fraction, Fractions, Patterns, Choice };
 
 struct Setting {
   StringRef name;
   Kind kind;
+  SmallVector<StringRef, 2> choices = {};
 };
 
 }  // namespace
@@ -78,6 +80,8 @@ static const char* whatFits(const Setting& setting, Attribute value, double numb
   switch (setting.kind) {
     case Kind::Count:
       return isWholeNumber(value) && number >= 0 ? nullptr : "a whole number, at least 0";
+    case Kind::AtLeastOne:
+      return isWholeNumber(value) && number >= 1 ? nullptr : "a whole number, at least 1";
     case Kind::Positive:
       return isNumber && number > 0 ? nullptr : "a number above 0";
     case Kind::NonNegative:
@@ -100,6 +104,10 @@ static const char* whatFits(const Setting& setting, Attribute value, double numb
                  ? nullptr
                  : "a list of patterns in quotes";
     }
+    case Kind::Choice: {
+      auto word = dyn_cast<StringAttr>(value);
+      return word && llvm::is_contained(setting.choices, word.getValue()) ? nullptr : "";
+    }
   }
   llvm_unreachable("unknown kind");
 }
@@ -117,9 +125,14 @@ static LogicalResult verifySettings(Operation* op, DictionaryAttr settings,
     }
     std::optional<double> number = getNumber(settings, setting->name);
     if (const char* wanted =
-            whatFits(*setting, entry.getValue(), number.value_or(0), number.has_value()))
-      return op->emitOpError() << "has setting '" << setting->name << "' = " << entry.getValue()
-                               << ", but it must be " << wanted;
+            whatFits(*setting, entry.getValue(), number.value_or(0), number.has_value())) {
+      InFlightDiagnostic error = op->emitOpError()
+                                 << "has setting '" << setting->name << "' = " << entry.getValue()
+                                 << ", but it must be " << wanted;
+      llvm::interleave(
+          setting->choices, error, [&](StringRef word) { error << '"' << word << '"'; }, " or ");
+      return error;
+    }
   }
   return success();
 }
@@ -169,14 +182,25 @@ LogicalResult ScheduleOp::verify() {
 
 LogicalResult TrainOp::verify() {
   if (!getSettings().get("steps")) return emitOpError() << "needs the setting 'steps'";
-  return verifySettings(*this, getSettings(),
-                        {{"steps", Kind::Count},
-                         {"clip", Kind::Positive},
-                         {"accumulate", Kind::Count},
-                         {"eval_every", Kind::Count},
-                         {"patience", Kind::Count},
-                         {"checkpoint_seconds", Kind::Positive},
-                         {"log_every", Kind::Count}});
+  if (failed(verifySettings(*this, getSettings(),
+                            {{"steps", Kind::Count},
+                             {"clip", Kind::Positive},
+                             {"clip_kind", Kind::Choice, {"global", "local"}},
+                             {"accumulate", Kind::AtLeastOne},
+                             {"state", Kind::Choice, {"reset", "carry"}},
+                             {"windows", Kind::AtLeastOne},
+                             {"lookback", Kind::AtLeastOne},
+                             {"eval_every", Kind::Count},
+                             {"patience", Kind::Count},
+                             {"checkpoint_seconds", Kind::Positive},
+                             {"log_every", Kind::Count}})))
+    return failure();
+  auto state = getSettings().getAs<StringAttr>("state");
+  for (StringRef name : {"windows", "lookback"})
+    if ((!state || state.getValue() != "carry") && getSettings().get(name))
+      return emitOpError() << "has setting '" << name
+                           << "', which says nothing without state = \"carry\"";
+  return success();
 }
 
 //===----------------------------------------------------------------------===//

@@ -9,6 +9,7 @@
 #include "compiler/driver/command.h"
 #include "compiler/driver/costs.h"
 #include "compiler/driver/flags.h"
+#include "compiler/entry_points/programs.h"
 #include "compiler/transforms/expand.h"
 
 namespace weir {
@@ -103,6 +104,16 @@ runtime::OptionValue toOption(Attribute value) {
   return text;
 }
 
+/// States are carried along streams: a task that can be read as such is, unless it is told
+/// otherwise.
+void readInOrder(const runtime::TaskRegistry& tasks, const std::string& name,
+                 runtime::OptionMap& options) {
+  absl::StatusOr<const runtime::TaskInfo*> info = tasks.Find(name);
+  if (!info.ok()) return;
+  for (const runtime::TaskOption& option : (*info)->options)
+    if (option.name == "order") options.try_emplace("order", std::string("stream"));
+}
+
 }  // namespace
 
 absl::StatusOr<OwningOpRef<ModuleOp>> expand(Workspace& workspace, const LoadedModel& loaded,
@@ -163,10 +174,18 @@ absl::StatusOr<std::unique_ptr<runtime::Task>> makeTask(const Workspace& workspa
   runtime::OptionMap options;
   for (NamedAttribute setting : op.getSettings())
     options[setting.getName().str()] = toOption(setting.getValue());
+  bool carries = carriesState(experiment);
+  if (carries) readInOrder(*tasks, op.getName().str(), options);
   absl::StatusOr<std::unique_ptr<runtime::Task>> task = tasks->Create(op.getName().str(), options);
   if (!task.ok()) {
     // With the place of the task in the file.
     op.emitError() << std::string(task.status().message());
+    return reported();
+  }
+  if (carries && (*task)->spec().stream_batches == 0) {
+    experiment.getTrain().emitError() << "state = \"carry\" needs a task whose batches continue "
+                                         "one another, but those of the task '"
+                                      << op.getName() << "' have nothing to do with each other";
     return reported();
   }
   return task;

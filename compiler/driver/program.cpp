@@ -50,7 +50,7 @@ absl::StatusOr<std::vector<IsaLevel>> isaLevels() {
 absl::StatusOr<OwningOpRef<ModuleOp>> trainingModule(Workspace& workspace,
                                                      const LoadedModel& loaded,
                                                      const runtime::Task& task, bool evaluateOnly,
-                                                     Level stopAfter) {
+                                                     Level stopAfter, bool fuse) {
   const runtime::TaskSpec& spec = task.spec();
   if (spec.targets.shape.size() != 2)
     return absl::InvalidArgumentError(
@@ -61,14 +61,19 @@ absl::StatusOr<OwningOpRef<ModuleOp>> trainingModule(Workspace& workspace,
   settings.vocabulary = spec.vocabulary;
   settings.evaluateOnly = evaluateOnly;
   settings.stopAfter = stopAfter;
-  OwningOpRef<ModuleOp> packed;
-  if (spec.segments) {
-    absl::StatusOr<OwningOpRef<ModuleOp>> expanded = expand(workspace, loaded, {true, false});
+  settings.fuse = fuse;
+  ExperimentOp experiment = loaded.experiment;
+  ExpandFor what;
+  what.segments = spec.segments.has_value();
+  what.start = carriesState(experiment);
+  OwningOpRef<ModuleOp> own;
+  if (what.segments || what.start) {
+    absl::StatusOr<OwningOpRef<ModuleOp>> expanded = expand(workspace, loaded, what);
     if (!expanded.ok()) return expanded.status();
-    packed = *std::move(expanded);
+    own = *std::move(expanded);
   }
   FailureOr<OwningOpRef<ModuleOp>> module =
-      buildTrainingModule(packed ? *packed : *loaded.expanded, loaded.experiment, settings);
+      buildTrainingModule(own ? *own : *loaded.expanded, experiment, settings);
   if (failed(module)) return workspace.failed();
   return std::move(*module);
 }
@@ -150,26 +155,30 @@ absl::StatusOr<runtime::Program> compileModule(Workspace& workspace, ModuleOp mo
   return std::move(*program);
 }
 
-absl::StatusOr<RunningProgram> startModule(Workspace& workspace, ModuleOp module,
-                                           CompileTimes* times,
-                                           std::map<std::string, std::string> metadata) {
+absl::StatusOr<RunningProgram> startProgram(runtime::Program program) {
   RunningProgram running;
   absl::StatusOr<std::unique_ptr<runtime::CpuDevice>> device =
       runtime::CpuDevice::Create({absl::GetFlag(FLAGS_isa)});
   if (!device.ok()) return device.status();
   running.device = *std::move(device);
+  int threads = absl::GetFlag(FLAGS_threads);
+  if (threads < 0) return absl::InvalidArgumentError(absl::StrCat("--threads can't be ", threads));
+  absl::StatusOr<std::unique_ptr<runtime::Session>> session =
+      runtime::Session::Create(std::move(program), *running.device, {threads});
+  if (!session.ok()) return session.status();
+  running.session = *std::move(session);
+  return running;
+}
+
+absl::StatusOr<RunningProgram> startModule(Workspace& workspace, ModuleOp module,
+                                           CompileTimes* times,
+                                           std::map<std::string, std::string> metadata) {
   absl::StatusOr<std::vector<IsaLevel>> levels = isaLevels();
   if (!levels.ok()) return levels.status();
   absl::StatusOr<runtime::Program> program =
       compileModule(workspace, module, *levels, std::move(metadata), times);
   if (!program.ok()) return program.status();
-  int threads = absl::GetFlag(FLAGS_threads);
-  if (threads < 0) return absl::InvalidArgumentError(absl::StrCat("--threads can't be ", threads));
-  absl::StatusOr<std::unique_ptr<runtime::Session>> session =
-      runtime::Session::Create(*std::move(program), *running.device, {threads});
-  if (!session.ok()) return session.status();
-  running.session = *std::move(session);
-  return running;
+  return startProgram(*std::move(program));
 }
 
 }  // namespace weir

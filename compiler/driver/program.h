@@ -25,7 +25,7 @@ absl::StatusOr<std::vector<IsaLevel>> isaLevels();
 /// `stopAfter`.
 absl::StatusOr<mlir::OwningOpRef<mlir::ModuleOp>> trainingModule(
     Workspace& workspace, const LoadedModel& loaded, const runtime::Task& task, bool evaluateOnly,
-    Level stopAfter = Level::Optimized);
+    Level stopAfter = Level::Optimized, bool fuse = true);
 
 /// The entry points `init` and `run` (and `gradients`) of a model; with `segments` they take the
 /// input of that name.
@@ -64,6 +64,9 @@ struct RunningProgram {
   std::unique_ptr<runtime::CpuDevice> device;
   std::unique_ptr<runtime::Session> session;
 };
+
+/// Loads a program on this machine, with --isa and --threads.
+absl::StatusOr<RunningProgram> startProgram(runtime::Program program);
 
 /// Compiles for this machine and loads, with --threads.
 absl::StatusOr<RunningProgram> startModule(Workspace& workspace, mlir::ModuleOp module,

@@ -8,6 +8,7 @@
 #include "absl/strings/str_format.h"
 
 #include "compiler/driver/command.h"
+#include "compiler/driver/diagnose.h"
 #include "compiler/driver/flags.h"
 #include "compiler/driver/load.h"
 #include "compiler/driver/program.h"
@@ -116,6 +117,11 @@ absl::Status run(const Arguments& arguments) {
   if (!program.ok()) return program.status();
   if (options->progress) std::fprintf(options->progress, "%s\n", times.str().c_str());
 
+  options->explain = [&](absl::Span<const runtime::HostTensor> inputs) {
+    absl::StatusOr<std::string> found =
+        findFirstNonFinite(**workspace, *loaded, **task, *program->session, inputs);
+    return found.ok() ? *found : std::string(found.status().message());
+  };
   Profile profile;
   if (absl::GetFlag(FLAGS_profile)) profile.watch(*program->session);
   absl::StatusOr<runtime::TrainingResult> result =

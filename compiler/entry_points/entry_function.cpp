@@ -19,6 +19,12 @@ DictionaryAttr resultAttributes(func::FuncOp function, unsigned index) {
   return attributes ? attributes : DictionaryAttr::get(function.getContext());
 }
 
+std::optional<unsigned> findResult(func::FuncOp function, StringRef attribute, StringRef name) {
+  for (unsigned i = 0; i < function.getNumResults(); ++i)
+    if (nameIn(resultAttributes(function, i), attribute) == name) return i;
+  return std::nullopt;
+}
+
 EntryFunction::EntryFunction(ModuleOp module, StringRef name) : b(module.getContext()) {
   b.setInsertionPointToEnd(module.getBody());
   function = func::FuncOp::create(b, module.getLoc(), name, b.getFunctionType({}, {}));
@@ -70,6 +76,20 @@ void EntryFunction::finish() {
   function.setFunctionType(
       b.getFunctionType(function.getArgumentTypes(), TypeRange(ValueRange(results))));
   function.setResAttrsAttr(b.getArrayAttr(resultAttrs));
+}
+
+StringRef batchTensor(DictionaryAttr attributes) {
+  if (attributes.contains(kSegmentsAttr)) return "segments";
+  StringRef name = nameIn(attributes, kInputAttr);
+  return name.empty() || name == "targets" ? name : "tokens";
+}
+
+void declareBatch(EntryFunction& entry, func::FuncOp callee,
+                  llvm::function_ref<Type(Type)> typeInEntry) {
+  for (StringRef wanted : {"tokens", "targets", "segments"})
+    for (unsigned i = 0; i < callee.getNumArguments(); ++i)
+      if (batchTensor(argumentAttributes(callee, i)) == wanted)
+        entry.input(wanted, typeInEntry(callee.getArgumentTypes()[i]));
 }
 
 }  // namespace weir

@@ -5,6 +5,7 @@
 #define WEIR_COMPILER_ENTRY_POINTS_ENTRY_FUNCTION_H_
 
 #include <functional>
+#include <optional>
 #include <string>
 
 #include "llvm/ADT/StringMap.h"
@@ -49,6 +50,18 @@ class EntryFunction {
 
 /// The string attribute `name` in a dictionary, or "".
 llvm::StringRef nameIn(mlir::DictionaryAttr attributes, llvm::StringRef name);
+
+/// The entry point's name for an argument that the task fills ("" for other arguments): whatever
+/// the model calls its input, it is the tokens.
+llvm::StringRef batchTensor(mlir::DictionaryAttr attributes);
+
+/// Declares the tensors of a batch in the task's order, which arguments of `callee` don't have.
+void declareBatch(EntryFunction& entry, mlir::func::FuncOp callee,
+                  llvm::function_ref<mlir::Type(mlir::Type)> typeInEntry);
+
+/// The index of the result of `function` whose attribute `attribute` is `name`.
+std::optional<unsigned> findResult(mlir::func::FuncOp function, llvm::StringRef attribute,
+                                   llvm::StringRef name);
 
 /// The attributes of an argument or of a result; never null.
 mlir::DictionaryAttr argumentAttributes(mlir::func::FuncOp function, unsigned index);

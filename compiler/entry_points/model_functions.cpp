@@ -10,6 +10,7 @@
 #include "compiler/transforms/differentiate_pass.h"
 #include "compiler/transforms/partition_pass.h"
 #include "compiler/transforms/specialize.h"
+#include "llvm/ADT/StringSet.h"
 #include "mlir/Pass/PassManager.h"
 
 namespace weir {
@@ -39,10 +40,10 @@ LogicalResult checkVocabulary(func::FuncOp objective, int64_t vocabulary) {
   return failure(result.wasInterrupted());
 }
 
-LogicalResult runSequencePipeline(ModuleOp module, Precision precision) {
+LogicalResult runSequencePipeline(ModuleOp module, Precision precision, bool fuse) {
   PassManager passes(module.getContext());
   if (precision == Precision::Bf16) passes.addNestedPass<func::FuncOp>(createAutocast());
-  addSimplify(passes);
+  addSimplify(passes, fuse);
   return passes.run(module);
 }
 
@@ -52,10 +53,26 @@ LogicalResult runDifferentiation(ModuleOp module, DifferentiationKind kind) {
   if (kind == DifferentiationKind::Cotangents) {
     options.inputs = true;
     options.seed = "cotangents";
+  } else if (kind == DifferentiationKind::Window) {
+    options.seed = "states";
+    options.result = "loss_sum";
   }
   passes.addNestedPass<func::FuncOp>(createDifferentiate(options));
   passes.addPass(createPartition());
   return passes.run(module);
+}
+
+SmallVector<unsigned> parameterGradients(ModuleOp module) {
+  auto forward = module.lookupSymbol<func::FuncOp>("train_forward");
+  auto backward = module.lookupSymbol<func::FuncOp>("train_backward");
+  llvm::StringSet<> parameters;
+  for (unsigned i = 0; i < forward.getNumArguments(); ++i)
+    parameters.insert(stringAttr(forward.getArgAttr(i, kParamAttr)));
+  SmallVector<unsigned> gradients;
+  for (unsigned i = 0; i < backward.getNumResults(); ++i)
+    if (parameters.erase(stringAttr(backward.getResultAttr(i, kGradientAttr))))
+      gradients.push_back(i);
+  return gradients;
 }
 
 LogicalResult addOptimizer(ModuleOp module, ExperimentOp experiment) {
@@ -64,11 +81,13 @@ LogicalResult addOptimizer(ModuleOp module, ExperimentOp experiment) {
   auto backward = module.lookupSymbol<func::FuncOp>("train_backward");
   if (!backward) return module.emitError() << "has nothing to train: no parameter reaches the loss";
   SmallVector<OptimizedParameter> parameters;
-  for (unsigned i = 0; i < backward.getNumResults(); ++i)
-    if (StringRef name = stringAttr(backward.getResultAttr(i, kGradientAttr)); !name.empty())
-      parameters.push_back({name.str(), cast<RankedTensorType>(backward.getResultTypes()[i])});
+  for (unsigned i : parameterGradients(module))
+    parameters.push_back({stringAttr(backward.getResultAttr(i, kGradientAttr)).str(),
+                          cast<RankedTensorType>(backward.getResultTypes()[i])});
   buildAdamW(module, "train_optimizer", parameters, *settings);
-  if (settings->accumulate > 1) buildAccumulate(module, "train_accumulate", parameters);
+  bool hasWindows = getNumber(experiment.getTrain().getSettings(), "windows", 1) > 1;
+  if (settings->accumulate > 1 || hasWindows)
+    buildAccumulate(module, "train_accumulate", parameters);
   return success();
 }
 

@@ -23,12 +23,18 @@ mlir::FailureOr<mlir::func::FuncOp> addSpecialized(mlir::ModuleOp module, mlir::
 /// Checks that the logits of an objective have `vocabulary` classes at least (0: anything goes).
 mlir::LogicalResult checkVocabulary(mlir::func::FuncOp objective, int64_t vocabulary);
 
-/// autocast (bf16), then ops in terms of those that have a gradient, absorbed into scans.
-mlir::LogicalResult runSequencePipeline(mlir::ModuleOp module, Precision precision);
+/// autocast (bf16), then ops in terms of those that have a gradient, with `fuse` absorbed into
+/// scans.
+mlir::LogicalResult runSequencePipeline(mlir::ModuleOp module, Precision precision,
+                                        bool fuse = true);
 
 enum class DifferentiationKind {
   /// Of the output "loss", for parameters.
   Loss,
+  /// Of the output "loss_sum" and the last states, weighed by cotangents, for parameters and
+  /// initial
+  /// states.
+  Window,
   /// Of all float outputs, weighed by cotangents, for parameters, inputs and states.
   Cotangents,
 };
@@ -36,7 +42,10 @@ enum class DifferentiationKind {
 /// differentiate and partition.
 mlir::LogicalResult runDifferentiation(mlir::ModuleOp module, DifferentiationKind kind);
 
-/// Adds `train_optimizer`, and `train_accumulate` if the experiment accumulates.
+/// The results of `train_backward` that are gradients of parameters.
+llvm::SmallVector<unsigned> parameterGradients(mlir::ModuleOp module);
+
+/// Adds `train_optimizer`, and `train_accumulate` if a step has several batches.
 mlir::LogicalResult addOptimizer(mlir::ModuleOp module, ExperimentOp experiment);
 
 }  // namespace weir

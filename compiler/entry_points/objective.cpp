@@ -2,8 +2,8 @@
 
 #include "compiler/dialect/linalg_builder.h"
 #include "compiler/dialect/loss_ops.h"
-#include "compiler/dialect/sizes.h"
 #include "compiler/entry_points/arguments.h"
+#include "compiler/entry_points/initialize.h"
 #include "mlir/IR/TypeUtilities.h"
 
 namespace weir {
@@ -14,26 +14,22 @@ LogicalResult bindInitialStates(func::FuncOp model) {
   llvm::BitVector states(model.getNumArguments());
   for (unsigned i = 0; i < model.getNumArguments(); ++i) {
     if (!model.getArgAttr(i, kStateAttr)) continue;
-    std::string error;
-    StringRef text = stringAttr(model.getArgAttr(i, kInitAttr), "zeros");
-    FailureOr<Initializer> init = Initializer::parse(text, error);
-    if (failed(init))
-      return model.emitError() << "state " << model.getArgAttr(i, kStateAttr) << ": " << error;
-    double value = init->kind == "ones" ? 1 : init->kind == "constant" ? *init->value : 0;
-    if (init->kind != "zeros" && init->kind != "ones" && init->kind != "constant")
-      return model.emitError() << "state " << model.getArgAttr(i, kStateAttr) << " cannot start as "
-                               << text << "; a state starts as zeros, ones or constant(x)";
     BlockArgument argument = model.getArgument(i);
     LinalgBuilder l(b, model.getLoc());
-    argument.replaceAllUsesWith(l.filledLike(value, argument));
+    FailureOr<Value> initial =
+        initialState(l, model.getLoc(), stringAttr(model.getArgAttr(i, kStateAttr)),
+                     stringAttr(model.getArgAttr(i, kInitAttr), "zeros"),
+                     cast<RankedTensorType>(argument.getType()));
+    if (failed(initial)) return failure();
+    argument.replaceAllUsesWith(*initial);
     states.set(i);
   }
   if (failed(model.eraseArguments(states))) return model.emitError() << "cannot drop its states";
   return success();
 }
 
-LogicalResult addCrossEntropyObjective(func::FuncOp model) {
-  if (failed(bindInitialStates(model))) return failure();
+LogicalResult addCrossEntropyObjective(func::FuncOp model, bool carriesState) {
+  if (!carriesState && failed(bindInitialStates(model))) return failure();
   Operation* terminator = model.front().getTerminator();
   Value logits;
   for (unsigned i = 0; i < model.getNumResults(); ++i) {
@@ -58,11 +54,18 @@ LogicalResult addCrossEntropyObjective(func::FuncOp model) {
   Type scalar = RankedTensorType::get({}, accumulatorType(type.getElementType()));
   auto loss = CrossEntropyOp::create(b, model.getLoc(), SmallVector<Type>(5, scalar), logits,
                                      model.getArgument(position));
-  terminator->setOperands(loss.getResults());
-  model.setFunctionType(b.getFunctionType(model.getArgumentTypes(), SmallVector<Type>(5, scalar)));
+  SmallVector<Value> results(loss.getResults());
   SmallVector<Attribute> names;
   for (StringRef name : {"loss", "loss_sum", "correct", "count", "sequences_correct"})
     names.push_back(b.getDictionaryAttr(b.getNamedAttr(kOutputAttr, b.getStringAttr(name))));
+  for (unsigned i = 0; carriesState && i < model.getNumResults(); ++i) {
+    if (!model.getResultAttr(i, kStateAttr)) continue;
+    results.push_back(terminator->getOperand(i));
+    names.push_back(model.getResultAttrDict(i));
+  }
+  terminator->setOperands(results);
+  model.setFunctionType(
+      b.getFunctionType(model.getArgumentTypes(), TypeRange(ValueRange(results))));
   model.setResAttrsAttr(b.getArrayAttr(names));
   return success();
 }

@@ -19,6 +19,9 @@ namespace weir {
 /// level.
 enum class Level { Expanded, Specialized, Sequence, Differentiated, Optimized };
 
+/// Whether an experiment's states go on from batch to batch: weir.train {state = "carry"}.
+bool carriesState(ExperimentOp experiment);
+
 struct TrainingSettings {
   /// Shape of the task's tokens and targets.
   int64_t batch = 0, time = 0;
@@ -26,13 +29,17 @@ struct TrainingSettings {
   int64_t vocabulary = 0;
   /// Make `eval` and `init` only.
   bool evaluateOnly = false;
+  /// Off: for kernels of one op each (FormKernelsOptions::fuse).
+  bool fuse = true;
   /// Where to stop; Optimized is the whole of what this builds.
   Level stopAfter = Level::Optimized;
 };
 
 /// The entry points `init`, `train_step` and `eval` of an experiment: inputs `tokens`, `targets`
-/// and, if the model was expanded with segments, `segments`; variables are the parameters by path, `optimizer.m.<path>`, `optimizer.v.<path>` and
-/// `rng`. `expanded` is not changed.
+/// and, if the model was expanded with segments, `segments`; variables are the parameters by path,
+/// `optimizer.m.<path>`, `optimizer.v.<path>` and `rng`. Where the experiment carries state, the
+/// model was expanded with `start`, states are variables `state.<path>`, and the entry point
+/// `reset` sets them to what they begin as. `expanded` is not changed.
 mlir::FailureOr<mlir::OwningOpRef<mlir::ModuleOp>> buildTrainingModule(
     mlir::ModuleOp expanded, ExperimentOp experiment, const TrainingSettings& settings);
 
@@ -50,11 +57,11 @@ struct RunSettings {
 };
 
 /// The entry points `init` (as above) and `run` of a model: inputs by their names,
-/// `segments` if the model was expanded with them, and `state.<path>` for initial states; outputs `output`, and `state.<path>` for last states; and
-/// with `gradients` an entry point of that name: the same inputs, `cotangent` (of the output) and
-/// `cotangent.<path>` (of last states), outputs `output`, `state.<path>`, and the gradients of
-/// sum(output * cotangent) under the parameters' paths, `input.<name>` for float inputs and
-/// `state_gradient.<path>` for initial states.
+/// `segments` if the model was expanded with them, and `state.<path>` for initial states; outputs
+/// `output`, and `state.<path>` for last states; and with `gradients` an entry point of that name:
+/// the same inputs, `cotangent` (of the output) and `cotangent.<path>` (of last states), outputs
+/// `output`, `state.<path>`, and the gradients of sum(output * cotangent) under the parameters'
+/// paths, `input.<name>` for float inputs and `state_gradient.<path>` for initial states.
 mlir::FailureOr<mlir::OwningOpRef<mlir::ModuleOp>> buildRunModule(mlir::ModuleOp expanded,
                                                                   const RunSettings& settings);
 

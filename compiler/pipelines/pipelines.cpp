@@ -20,11 +20,12 @@ namespace weir {
 
 using namespace mlir;
 
-void addSimplify(OpPassManager& passes) {
+void addSimplify(OpPassManager& passes, bool fuse) {
   DecomposeOptions keepGradients;
   keepGradients.keepDifferentiable = true;
   OpPassManager& function = passes.nest<func::FuncOp>();
   function.addPass(createDecompose(keepGradients));
+  if (!fuse) return;
   function.addPass(createFuseElementwise());
   function.addPass(createAbsorb());
 }
@@ -35,8 +36,10 @@ void addFormKernels(OpPassManager& passes, const FormKernelsOptions& options) {
   function.addPass(createCanonicalizerPass());
   function.addPass(createCSEPass());
   function.addPass(createSimplifyViews());
-  function.addPass(createFuseElementwise());
-  function.addPass(createAbsorb());
+  if (options.fuse) {
+    function.addPass(createFuseElementwise());
+    function.addPass(createAbsorb());
+  }
   function.addPass(createCanonicalizerPass());
   function.addPass(createCSEPass());
   // Canonicalization makes new constants of tensors.
@@ -49,7 +52,7 @@ void addFormKernels(OpPassManager& passes, const FormKernelsOptions& options) {
 
 void registerPipelines() {
   PassPipelineRegistration<>("weir-simplify", "ops that gradients don't know become ones they know",
-                             addSimplify);
+                             [](OpPassManager& passes) { addSimplify(passes); });
   PassPipelineRegistration<>("weir-form-kernels",
                              "from functions on static tensors to launches of kernels",
                              [](OpPassManager& passes) { addFormKernels(passes); });

@@ -10,12 +10,15 @@
 namespace weir {
 
 /// Before differentiation: ops that have no gradient of their own become ops that have one, and
-/// gates move into scans.
-void addSimplify(mlir::OpPassManager& passes);
+/// gates move into scans. Without `fuse` every op stays on its own.
+void addSimplify(mlir::OpPassManager& passes, bool fuse = true);
 
 struct FormKernelsOptions {
   /// Ops that share a kernel; 1 keeps every op on its own, which is slow and easy to understand.
   int64_t maxOps = 64;
+  /// Without it nothing is put into one op with something else either, so that the result of every
+  /// op of a model is somewhere in memory.
+  bool fuse = true;
 };
 
 /// From functions on static tensors to launches of kernels. For functions that hold a forward or a

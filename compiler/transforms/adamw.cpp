@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <cmath>
 #include <functional>
+#include <limits>
 #include <map>
 
 #include "llvm/ADT/STLExtras.h"
@@ -61,6 +62,18 @@ struct Scalars {
   Value mul(Value x, Value y) { return arith::MulFOp::create(b, x, y); }
   Value div(Value x, Value y) { return arith::DivFOp::create(b, x, y); }
   Value minimum(Value x, Value y) { return arith::MinimumFOp::create(b, x, y); }
+  Value isFinite(Value x) {
+    Value magnitude = math::AbsFOp::create(b, x);
+    double infinity = std::numeric_limits<double>::infinity();
+    return arith::CmpFOp::create(b, arith::CmpFPredicate::OLT, magnitude,
+                                 constant(infinity, x.getType()));
+  }
+  Value isOne(Value x) {
+    return arith::CmpFOp::create(b, arith::CmpFPredicate::OEQ, x, constant(1.0, x.getType()));
+  }
+  Value select(Value condition, Value x, Value y) {
+    return arith::SelectOp::create(b, condition, x, y);
+  }
   Value sqrt(Value x) { return math::SqrtOp::create(b, x); }
   Value cast(Value x, Type type) {
     auto from = cast_or_null<FloatType>(x.getType()), to = llvm::cast<FloatType>(type);
@@ -105,7 +118,8 @@ class Builder {
   Value sumOfSquares(Value gradient);
   /// The step as tensor<i64>.
   Value step(Value rng);
-  Value nextRng(Value rng);
+  /// One step on, where `finite` isn't 0.
+  Value nextRng(Value rng, Value finite);
   /// The learning rate at `step` (f64 from 0), relative to the peak.
   Value scheduleFactor(Scalars& e, Value step);
 
@@ -137,12 +151,13 @@ Value Builder::step(Value rng) {
                                         ArrayRef{index(1)});
 }
 
-Value Builder::nextRng(Value rng) {
+Value Builder::nextRng(Value rng, Value finite) {
   // (seed, step) + (0, 1): an element's own index is what is added.
-  return elementwise({2}, rng, {b.getI64Type()}, [&](Scalars& e, ValueRange in) {
+  return elementwise({2}, {rng, finite}, {b.getI64Type()}, [&](Scalars& e, ValueRange in) {
     Value index = linalg::IndexOp::create(e.b, 0);
     Value add = arith::IndexCastOp::create(e.b, e.b.getI64Type(), index);
-    return SmallVector<Value>{arith::AddIOp::create(e.b, in[0], add)};
+    Value next = arith::AddIOp::create(e.b, in[0], add);
+    return SmallVector<Value>{e.select(e.isOne(in[1]), next, in[0])};
   })[0];
 }
 
@@ -238,30 +253,32 @@ func::FuncOp buildAdamW(ModuleOp module, llvm::StringRef name,
   types.push_back(RankedTensorType::get({2}, IntegerType::get(context, 64)));
   attrs.push_back(DictionaryAttr::get(
       context, NamedAttribute(StringAttr::get(context, "weir.rng"), UnitAttr::get(context))));
+  Type element =
+      parameters.empty() ? Type(Float32Type::get(context)) : parameters[0].type.getElementType();
+  types.push_back(RankedTensorType::get({}, element));
+  attrs.push_back(named(context, "weir.output", "loss"));
   func::FuncOp func = createFunction(module, name, types, attrs);
   auto arguments = [&](unsigned kind) { return func.getArguments().slice(kind * count, count); };
-  Value rng = func.getArguments().back();
+  Value rng = func.getArgument(4 * count), loss = func.getArgument(4 * count + 1);
   Builder builder(func, settings);
 
-  SmallVector<Value> scalarInputs{builder.step(rng)};
+  SmallVector<Value> scalarInputs{builder.step(rng), loss};
   for (Value gradient : arguments(0)) scalarInputs.push_back(builder.sumOfSquares(gradient));
 
   // One kernel for everything that does not depend on an element: [norm, lr, sqrt(bias correction
-  // 2)], then clip factors (one, or one a parameter), then [decay factor, step size] of each
-  // parameter group. In f64, then rounded to the type of the parameters.
+  // 2), 1 if loss and norm are finite], then clip factors (one, or one a parameter), then [decay
+  // factor, step size] of each parameter group. In f64, then rounded to the type of the parameters.
   std::map<GroupKey, unsigned> groups;
   for (const OptimizedParameter& parameter : parameters)
     groups.try_emplace(groupOf(parameter.path, settings), 0);
   unsigned clipFactors = settings.clip ? (settings.clipsEachParameter ? count : 1) : 0;
   bool scales = settings.accumulate > 1 && clipFactors == 0;
   if (scales) clipFactors = 1;
-  unsigned next = 3 + clipFactors;
+  unsigned next = 4 + clipFactors;
   for (auto& [key, position] : groups) {
     position = next;
     next += 2;
   }
-  Type element =
-      parameters.empty() ? Type(Float32Type::get(context)) : parameters[0].type.getElementType();
   SmallVector<Type> scalarTypes(next, element);
   scalarTypes[0] = scalarTypes[1] = Float32Type::get(context);
   auto scalars = builder.elementwise({}, scalarInputs, scalarTypes, [&](Scalars& e, ValueRange in) {
@@ -269,7 +286,7 @@ func::FuncOp buildAdamW(ModuleOp module, llvm::StringRef name,
     Value step = arith::SIToFPOp::create(e.b, f64, in[0]);
     double share = 1.0 / settings.accumulate;  // gradients are sums of as many batches
     SmallVector<Value> squares;
-    for (Value square : in.drop_front())
+    for (Value square : in.drop_front(2))
       squares.push_back(e.mul(e.cast(square, f64), e.f64(share * share)));
     Value total = e.f64(0.0);
     for (Value square : squares) total = e.add(total, square);
@@ -282,7 +299,9 @@ func::FuncOp buildAdamW(ModuleOp module, llvm::StringRef name,
       return e.sub(e.f64(1.0), math::ExpOp::create(e.b, exponent));
     };
     Value correction1 = correction(settings.beta1), correction2 = correction(settings.beta2);
-    SmallVector<Value> results{norm, lr, e.sqrt(correction2)};
+    Value finite = arith::AndIOp::create(e.b, e.isFinite(norm), e.isFinite(in[1]));
+    SmallVector<Value> results{norm, lr, e.sqrt(correction2),
+                               e.select(finite, e.f64(1.0), e.f64(0.0))};
     auto clipFactor = [&](Value of) {
       Value factor = e.minimum(e.f64(1.0), e.div(e.f64(*settings.clip), e.add(of, e.f64(1e-6))));
       return settings.accumulate > 1 ? e.mul(factor, e.f64(share)) : factor;
@@ -307,24 +326,26 @@ func::FuncOp buildAdamW(ModuleOp module, llvm::StringRef name,
   for (size_t i = 0; i < count; ++i) {
     GroupKey key = groupOf(parameters[i].path, settings);
     unsigned position = groups.at(key);
-    SmallVector<Value> inputs{arguments(0)[i],      arguments(1)[i], arguments(2)[i],
-                              arguments(3)[i],      scalars[2],      scalars[position],
-                              scalars[position + 1]};
-    if (clipFactors) inputs.push_back(scalars[clipFactors == 1 ? 3 : 3 + i]);
+    SmallVector<Value> inputs{arguments(0)[i],       arguments(1)[i], arguments(2)[i],
+                              arguments(3)[i],       scalars[2],      scalars[position],
+                              scalars[position + 1], scalars[3]};
+    if (clipFactors) inputs.push_back(scalars[clipFactors == 1 ? 4 : 4 + i]);
     Type type = parameters[i].type.getElementType();
     auto updated = builder.elementwise(
         parameters[i].type.getShape(), inputs, {type, type, type}, [&](Scalars& e, ValueRange in) {
           Value g = in[0], p = in[1], m = in[2], v = in[3];
           auto number = [&](double value) { return e.constant(value, type); };
           auto scalar = [&](unsigned i) { return e.cast(in[i], type); };
-          if (clipFactors) g = e.mul(g, scalar(7));
+          if (clipFactors) g = e.mul(g, scalar(8));
           if (key.weightDecay != 0.0) p = e.mul(p, scalar(5));
           m = e.add(m, e.mul(e.sub(g, m), number(1.0 - settings.beta1)));
           v = e.add(e.mul(v, number(settings.beta2)),
                     e.mul(e.mul(number(1.0 - settings.beta2), g), g));
           Value denominator = e.add(e.div(e.sqrt(v), scalar(4)), number(settings.eps));
           p = e.sub(p, e.mul(scalar(6), e.div(m, denominator)));
-          return SmallVector<Value>{p, m, v};
+          Value finite = e.isOne(in[7]);
+          return SmallVector<Value>{e.select(finite, p, in[1]), e.select(finite, m, in[2]),
+                                    e.select(finite, v, in[3])};
         });
     newParameters.push_back(updated[0]);
     newFirst.push_back(updated[1]);
@@ -333,10 +354,11 @@ func::FuncOp buildAdamW(ModuleOp module, llvm::StringRef name,
   SmallVector<Value> results = newParameters;
   results.append(newFirst);
   results.append(newSecond);
-  results.append({builder.nextRng(rng), scalars[0], scalars[1]});
-  SmallVector<DictionaryAttr> resultAttrs(attrs.begin() + count, attrs.end());
+  results.append({builder.nextRng(rng, scalars[3]), scalars[0], scalars[1], scalars[3]});
+  SmallVector<DictionaryAttr> resultAttrs(attrs.begin() + count, attrs.end() - 1);
   resultAttrs.push_back(named(context, "weir.output", "gradient_norm"));
   resultAttrs.push_back(named(context, "weir.output", "learning_rate"));
+  resultAttrs.push_back(named(context, "weir.output", "finite"));
   finishFunction(func, results, resultAttrs);
   return func;
 }

@@ -46,7 +46,10 @@ struct OptimizedParameter {
   mlir::RankedTensorType type;  // static, f32 or f64
 };
 
-/// Adds the function to `module`; the settings have no problem.
+/// Adds the function to `module`: (gradients, parameters, first and second moments, rng, loss) ->
+/// (parameters, moments, rng, gradient_norm, learning_rate, finite). Where the loss or the norm of
+/// all gradients isn't finite (`finite` is 0 then), nothing changes: the step can be run again to
+/// find out why, and what is saved is good. The settings have no problem.
 mlir::func::FuncOp buildAdamW(mlir::ModuleOp module, llvm::StringRef name,
                               llvm::ArrayRef<OptimizedParameter> parameters,
                               const AdamWSettings& settings);

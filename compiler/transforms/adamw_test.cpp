@@ -44,12 +44,14 @@ class AdamWTest : public ::testing::Test {
       for (HostTensor& tensor : g)
         for (double& value : tensor.data)
           value = settings.accumulate * (std::sin(3.0 * value) + 0.3 * s);
-      auto results = Evaluator().run(func, {g[0], g[1], p[0], p[1], m[0], m[1], v[0], v[1], rng});
+      auto results =
+          Evaluator().run(func, {g[0], g[1], p[0], p[1], m[0], m[1], v[0], v[1], rng, {{}, {1.5}}});
       ASSERT_TRUE(succeeded(results));
       auto& r = *results;
       p = {r[0], r[1]}, m = {r[2], r[3]}, v = {r[4], r[5]}, rng = r[6];
       EXPECT_EQ(rng.data, (std::vector<double>{11.0, s + 1.0}));
       EXPECT_NEAR(r[8].data[0], lrAt(s), 1e-15);
+      EXPECT_EQ(r[9].data[0], 1.0);
 
       double squares = 0.0;
       for (HostTensor& tensor : g) {
@@ -127,6 +129,32 @@ TEST_F(AdamWTest, AccumulationWithoutClip) {
   check(settings, 3, [](int) { return 0.01; });
 }
 
+TEST_F(AdamWTest, ChangesNothingWhereSomethingIsNotFinite) {
+  settings.clip = 0.5;
+  OwningOpRef<ModuleOp> module = ModuleOp::create(UnknownLoc::get(&context));
+  auto type = RankedTensorType::get({2}, Float64Type::get(&context));
+  func::FuncOp func = buildAdamW(*module, "optimizer", {{"w", type}}, settings);
+  ASSERT_TRUE(succeeded(verify(*module)));
+  auto run = [&](double gradient, double loss) {
+    return *Evaluator().run(func, {{{2}, {0.5, gradient}},
+                                   {{2}, {1.0, 2.0}},
+                                   {{2}, {0.1, 0.2}},
+                                   {{2}, {0.3, 0.4}},
+                                   {{2}, {11.0, 5.0}},
+                                   {{}, {loss}}});
+  };
+  EXPECT_NE(run(0.5, 0.5)[0].data, (std::vector<double>{1.0, 2.0}));
+  for (auto [gradient, loss] : std::vector<std::pair<double, double>>{
+           {std::nan(""), 0.5}, {INFINITY, 0.5}, {0.5, std::nan("")}, {0.5, -INFINITY}}) {
+    std::vector<HostTensor> results = run(gradient, loss);
+    EXPECT_EQ(results[0].data, (std::vector<double>{1.0, 2.0}));
+    EXPECT_EQ(results[1].data, (std::vector<double>{0.1, 0.2}));
+    EXPECT_EQ(results[2].data, (std::vector<double>{0.3, 0.4}));
+    EXPECT_EQ(results[3].data, (std::vector<double>{11.0, 5.0}));
+    EXPECT_EQ(results[6].data[0], 0.0);
+  }
+}
+
 TEST_F(AdamWTest, ReadsAnExperiment) {
   auto module = parseSourceString<ModuleOp>(R"(
     weir.model @m(%x: tensor<?x?x8xf32>) -> tensor<?x?x8xf32> { weir.return %x : tensor<?x?x8xf32> }
@@ -136,7 +164,7 @@ TEST_F(AdamWTest, ReadsAnExperiment) {
         weir.group ["tok.*"] {lr_scale = 0.5}
       }
       weir.schedule "linear" {warmup = 10}
-      weir.train {steps = 100, clip = 0.1, accumulate = 2}
+      weir.train {steps = 100, clip = 0.1, clip_kind = "local", accumulate = 2}
     })",
                                             &context);
   ASSERT_TRUE(module);
@@ -154,6 +182,7 @@ TEST_F(AdamWTest, ReadsAnExperiment) {
   EXPECT_EQ(read->warmup, 10);
   EXPECT_EQ(read->steps, 100);
   EXPECT_EQ(read->clip, 0.1);
+  EXPECT_TRUE(read->clipsEachParameter);
   EXPECT_EQ(read->accumulate, 2);
 }
 

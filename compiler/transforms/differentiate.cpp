@@ -217,9 +217,9 @@ struct Differentiate : impl::DifferentiateBase<Differentiate> {
   void runOnOperation() override {
     func::FuncOp func = getOperation();
     if (func.isExternal()) return;
-    bool seedsAreArguments = seed == "cotangents";
+    bool carries = seed == "states", seedsAreArguments = carries || seed == "cotangents";
     if (!seedsAreArguments && seed != "one") {
-      func.emitError("weir-differentiate: seed must be 'one' or 'cotangents', not '")
+      func.emitError("weir-differentiate: seed must be 'one', 'cotangents' or 'states', not '")
           << seed << "'";
       return signalPassFailure();
     }
@@ -230,8 +230,12 @@ struct Differentiate : impl::DifferentiateBase<Differentiate> {
       auto output = func.getResultAttrOfType<StringAttr>(i, "weir.output");
       auto state = func.getResultAttrOfType<StringAttr>(i, "weir.state");
       if (seedsAreArguments) {
-        if ((output || state) && isDifferentiableType(type))
-          seeds.push_back({i, output ? output : state});
+        bool isWanted = state || (carries ? output && output == result : bool(output));
+        if (isWanted && isDifferentiableType(type))
+          seeds.push_back({i, output ? output
+                              : carries
+                                  ? StringAttr::get(&getContext(), "state." + state.getValue())
+                                  : state});
         continue;
       }
       if (!output || output != result) continue;
@@ -257,6 +261,9 @@ struct Differentiate : impl::DifferentiateBase<Differentiate> {
         name = func.getArgAttrOfType<StringAttr>(argument.getArgNumber(), "weir.input");
         if (!name) name = func.getArgAttrOfType<StringAttr>(argument.getArgNumber(), "weir.state");
       }
+      if (carries && !name)
+        if (auto state = func.getArgAttrOfType<StringAttr>(argument.getArgNumber(), "weir.state"))
+          name = StringAttr::get(&getContext(), "state." + state.getValue());
       if (name) wanted.push_back({argument, name});
     }
     if (failed(JointFunction(func, wanted, seeds, seedsAreArguments).run())) signalPassFailure();

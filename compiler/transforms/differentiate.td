@@ -9,7 +9,9 @@ def Differentiate : Pass<"weir-differentiate", "::mlir::func::FuncOp"> {
     `weir.gradient = "<name>"`. Functions without such a result are left alone.
 
     With `seed=cotangents` nothing is a loss: every float result marked `weir.output` or `weir.state` gets an argument
-    of its type, marked `weir.cotangent = "<name>"`, and gradients are those of the results weighed by these.
+    of its type, marked `weir.cotangent = "<name>"`, and gradients are those of the results weighed by these. With
+    `seed=states` only `result` and the last states get one, and gradients are those of parameters and of initial states:
+    a window of many, through which cotangents of the states go back. Those of states are named `state.<name>` then.
 
     Every op answers for itself (DifferentiableOpInterface); ops of linalg are generalized first, and an op without a
     rule is decomposed where it can be. Ops made for the backward direction carry the unit attribute `weir.backward`,
@@ -27,7 +29,8 @@ def Differentiate : Pass<"weir-differentiate", "::mlir::func::FuncOp"> {
     Option<"result", "result", "std::string", "\"loss\"", "the output whose gradient is taken">,
     Option<"inputs", "inputs", "bool", "false", "also give the gradients of float inputs and initial states">,
     Option<"seed", "seed", "std::string", "\"one\"",
-           "one: the cotangent of the result is 1; cotangents: one argument for each float output">,
+           "one: the cotangent of the result is 1; cotangents: an argument for each float output; states: an "
+           "argument for the result and each last state">,
   ];
   let dependentDialects = ["::mlir::arith::ArithDialect", "::mlir::linalg::LinalgDialect",
                            "::mlir::tensor::TensorDialect"];

@@ -13,7 +13,7 @@ using namespace mlir;
 using runtime::ElementType;
 using runtime::Role;
 
-static std::optional<ElementType> elementType(Type type) {
+std::optional<ElementType> elementType(Type type) {
   if (type.isF64()) return ElementType::kF64;
   if (type.isF32()) return ElementType::kF32;
   if (type.isBF16()) return ElementType::kBF16;

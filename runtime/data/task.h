@@ -26,6 +26,11 @@ struct TaskSpec {
   bool accuracy = false;           // whether the share of right targets means something
   bool sequence_accuracy = false;  // and the share of sequences with all targets right
 
+  // Where batches are read in order: row b of batch i continues row b of batch i - 1, but where i
+  // is a multiple of this: there all rows begin anew. 0: batches have nothing to do with each
+  // other. For held-out batches the beginning is batch 0 alone.
+  int64_t stream_batches = 0;
+
   // Tokens of a batch: its positions, masked or not.
   int64_t TokensPerBatch() const { return targets.NumElements(); }
 };

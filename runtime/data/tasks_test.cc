@@ -214,6 +214,65 @@ TEST_F(TextTest, TrainsOnRandomWindowsOfTheFirstPart) {
   EXPECT_EQ(largest, 89);
 }
 
+TEST_F(TextTest, StreamsContinueFromBatchToBatch) {
+  std::string text;
+  for (int i = 0; i < 128; ++i) text += static_cast<char>(i);
+  auto task = Make("text", {{"data", Write(text)},
+                            {"context", int64_t{5}},
+                            {"batch", int64_t{4}},
+                            {"order", std::string("stream")},
+                            {"vocabulary", std::string("bytes")}});
+  // 115 bytes train; 114 have a byte before them: 28 a row, 5 windows.
+  EXPECT_EQ(task->spec().stream_batches, 5);
+  std::set<int32_t> starts;
+  for (int64_t pass = 0; pass < 300; ++pass) {
+    int32_t first = Train(*task, 7, 5 * pass).tokens[0];
+    starts.insert(first);
+    for (int64_t i = 0; i < 5; ++i) {
+      Batch batch = Train(*task, 7, 5 * pass + i);
+      for (int64_t row = 0; row < 4; ++row) {
+        for (int64_t t = 0; t < 5; ++t) {
+          EXPECT_EQ(batch.tokens[row * 5 + t], first + row * 25 + i * 5 + t);
+          EXPECT_EQ(batch.targets[row * 5 + t], first + row * 25 + i * 5 + t + 1);
+          EXPECT_LT(batch.targets[row * 5 + t], 115);
+        }
+      }
+    }
+  }
+  EXPECT_EQ(starts.size(), 15u);  // 0 .. 14
+
+  // 13 held-out bytes, 12 of them predicted, 3 a row.
+  EXPECT_EQ(task->eval_batches(), 1);
+  Batch batch = Eval(*task, 0);
+  for (int64_t row = 0; row < 4; ++row) {
+    for (int64_t t = 0; t < 5; ++t) {
+      EXPECT_EQ(batch.targets[row * 5 + t], t < 3 ? 115 + row * 3 + t + 1 : -1);
+      if (t < 3) EXPECT_EQ(batch.tokens[row * 5 + t], 115 + row * 3 + t);
+    }
+  }
+}
+
+TEST_F(TextTest, EvaluationStreamsPredictEachByteOnce) {
+  std::string text;
+  for (int i = 0; i < 1000; ++i) text += static_cast<char>(i % 256);
+  auto task = Make("text", {{"data", Write(text)},
+                            {"context", int64_t{7}},
+                            {"batch", int64_t{3}},
+                            {"order", std::string("stream")},
+                            {"validation", 0.25},
+                            {"vocabulary", std::string("bytes")}});
+  std::vector<std::vector<int32_t>> rows(3);
+  for (int64_t i = 0; i < task->eval_batches(); ++i) {
+    Batch batch = Eval(*task, i);
+    for (int64_t j = 0; j < 21; ++j)
+      if (batch.targets[j] >= 0) rows[j / 7].push_back(batch.targets[j]);
+  }
+  std::vector<int32_t> predicted, expected;
+  for (auto& row : rows) predicted.insert(predicted.end(), row.begin(), row.end());
+  for (int i = 751; i < 1000; ++i) expected.push_back(i % 256);
+  EXPECT_EQ(predicted, expected);
+}
+
 TEST_F(TextTest, Errors) {
   EXPECT_EQ(ErrorOf("text", {}),
             "the task 'text' needs the option 'data', the path of a text file");
@@ -226,6 +285,21 @@ TEST_F(TextTest, Errors) {
   EXPECT_EQ(ErrorOf("text", {{"data", path}, {"vocabulary", std::string("words")}}),
             "the option 'vocabulary' of the task 'text' must be \"characters\" or \"bytes\", not "
             "\"words\"");
+  EXPECT_EQ(ErrorOf("text", {{"data", path}, {"order", std::string("up")}}),
+            "the option 'order' of the task 'text' must be \"shuffled\" or \"stream\", not \"up\"");
+  EXPECT_EQ(ErrorOf("text", {{"data", path},
+                             {"context", int64_t{2}},
+                             {"order", std::string("stream")},
+                             {"documents", std::string(".")}}),
+            "the task 'text' can't read packed 'documents' in the order \"stream\"");
+  path = Write(std::string(100, 'a'));
+  EXPECT_EQ(ErrorOf("text", {{"data", path},
+                             {"context", int64_t{30}},
+                             {"batch", int64_t{4}},
+                             {"order", std::string("stream")}}),
+            "'" + path +
+                "' is too short: of its 100 bytes 90 are for training, and 4 streams of a window "
+                "each take 121");
 }
 
 TEST(Documents, EndWithTheirSeparator) {
@@ -365,8 +439,9 @@ TEST(Tensors, TakeSegments) {
   EXPECT_TRUE(Make("tensors", options)->spec().segments);
   write(ElementType::kI32, {5, 5, 5, 1, 2, 1, 0, 0, 1, -7, 8, 9});
   EXPECT_EQ(ErrorOf("tensors", options),
-            path + ": row 1: the segment id 1 at position 2 comes back, its document ended at "
-                   "position 0; each document of a row needs an id of its own");
+            path +
+                ": row 1: the segment id 1 at position 2 comes back, its document ended at "
+                "position 0; each document of a row needs an id of its own");
   write(ElementType::kI64, {5, 5, 5, 1, 2, 1, 0, 0, 1, -7, 8, int64_t{1} << 40});
   EXPECT_EQ(ErrorOf("tensors", options),
             path + ": the segment id 1099511627776 doesn't fit 32 bits");

@@ -1,7 +1,10 @@
 // The bytes of a text file, to be predicted one by one. The file's end is held out; the split is
-// nanoGPT's: the first floor(n (1 - validation)) bytes train. A training batch has windows at
-// random places; an evaluation goes through the whole held-out part in windows that don't overlap,
-// with nothing carried from one to the next.
+// nanoGPT's: the first floor(n (1 - validation)) bytes train. Shuffled, a training batch has
+// windows at random places, and an evaluation goes through the whole held-out part in windows that
+// don't overlap. As streams, each row of the batch reads a piece of its own in order, window by
+// window: all pieces of the training part are equally long, a whole number of windows, and begin
+// together again when they have been read, a bit further on or back, so that what is left over is
+// read too.
 //
 // With `documents` the text is cut at a separator into documents, which are packed whole into rows
 // (documents.h); the held-out documents are those that begin in the file's end.
@@ -23,6 +26,7 @@ namespace {
 
 constexpr char kName[] = "text";
 constexpr uint32_t kTrainStream = 3;
+constexpr uint32_t kOffsetStream = 5;
 
 class Text : public Task {
  public:
@@ -33,6 +37,16 @@ class Text : public Task {
   const TaskSpec& spec() const override { return spec_; }
 
   absl::Status FillTrain(int64_t seed, int64_t index, const TaskBatch& out) const override {
+    if (streams()) {
+      int64_t pass = index / spec_.stream_batches, window = index % spec_.stream_batches;
+      int64_t piece = spec_.stream_batches * context();
+      int64_t offset =
+          RandomSequence(seed, kOffsetStream, pass).Below(train_size_ - batch() * piece);
+      for (int64_t row = 0; row < batch(); ++row) {
+        FillRow(offset + row * piece + window * context(), train_size_, row, out);
+      }
+      return absl::OkStatus();
+    }
     for (int64_t row = 0; row < batch(); ++row) {
       RandomSequence random(seed, kTrainStream, index * batch() + row);
       FillRow(random.Below(train_size_ - context()), train_size_, row, out);
@@ -41,13 +55,19 @@ class Text : public Task {
   }
 
   int64_t eval_batches() const override {
-    int64_t predicted = static_cast<int64_t>(text_.size()) - train_size_ - 1;
-    int64_t windows = (predicted + context() - 1) / context();
+    if (streams()) return (eval_piece() + context() - 1) / context();
+    int64_t windows = (held_out() + context() - 1) / context();
     return (windows + batch() - 1) / batch();
   }
 
   absl::Status FillEval(int64_t index, const TaskBatch& out) const override {
     for (int64_t row = 0; row < batch(); ++row) {
+      if (streams()) {
+        int64_t begin = train_size_ + row * eval_piece();
+        int64_t end = std::min<int64_t>(text_.size(), begin + eval_piece() + 1);
+        FillRow(begin + index * context(), end, row, out);
+        continue;
+      }
       FillRow(train_size_ + (index * batch() + row) * context(), text_.size(), row, out);
     }
     return absl::OkStatus();
@@ -56,6 +76,10 @@ class Text : public Task {
  private:
   int64_t batch() const { return spec_.tokens.shape[0]; }
   int64_t context() const { return spec_.tokens.shape[1]; }
+  bool streams() const { return spec_.stream_batches > 0; }
+  // Held-out bytes that have one before them, and how many of them a row reads.
+  int64_t held_out() const { return static_cast<int64_t>(text_.size()) - train_size_ - 1; }
+  int64_t eval_piece() const { return (held_out() + batch() - 1) / batch(); }
 
   // The window at `begin`; positions whose next byte isn't before `end` are masked.
   void FillRow(int64_t begin, int64_t end, int64_t row, const TaskBatch& out) const {
@@ -112,6 +136,7 @@ absl::StatusOr<std::unique_ptr<Task>> Create(const OptionMap& options) {
   }
   const std::string& path = TextOption(options, "data");
   const std::string& vocabulary = TextOption(options, "vocabulary");
+  const std::string& order = TextOption(options, "order");
   double validation = RealOption(options, "validation");
   if (path.empty()) {
     return absl::InvalidArgumentError(
@@ -122,7 +147,8 @@ absl::StatusOr<std::unique_ptr<Task>> Create(const OptionMap& options) {
         "the option 'validation' of the task 'text' must be between 0 and 1, not ", validation));
   }
   for (auto [option, one, other] : {std::array<const char*, 3>{"vocabulary", "characters", "bytes"},
-                                    {"packing", "fit", "order"}}) {
+                                    {"packing", "fit", "order"},
+                                    {"order", "shuffled", "stream"}}) {
     const std::string& given = TextOption(options, option);
     if (given == one || given == other) continue;
     return absl::InvalidArgumentError(absl::StrCat("the option '", option,
@@ -139,18 +165,29 @@ absl::StatusOr<std::unique_ptr<Task>> Create(const OptionMap& options) {
         absl::StrCat("'", path, "' is too short: of its ", size, " bytes ", train_size,
                      " are for training, and a window takes ", context + 1));
   }
+  int64_t batch = IntegerOption(options, "batch");
+  bool streams = order == "stream";
+  if (streams && packed) {
+    return absl::InvalidArgumentError(
+        "the task 'text' can't read packed 'documents' in the order \"stream\"");
+  }
+  if (streams && (train_size - 1) / batch < context) {
+    return absl::InvalidArgumentError(absl::StrCat(
+        "'", path, "' is too short: of its ", size, " bytes ", train_size,
+        " are for training, and ", batch, " streams of a window each take ", batch * context + 1));
+  }
   absl::StatusOr<PackedRows> rows = PackedRows();
   if (packed) rows = PackDocuments(*text, train_size, options);
   if (!rows.ok()) return rows.status();
   Vocabulary known = vocabulary == "bytes" ? Vocabulary::Bytes() : Vocabulary::Characters(*text);
   for (char& c : *text) c = static_cast<char>(known.Number(c));
-  int64_t batch = IntegerOption(options, "batch");
   TaskSpec spec;
   spec.tokens = {"tokens", ElementType::kI32, {batch, context}};
   spec.targets = {"targets", ElementType::kI32, {batch, context}};
   spec.vocabulary = known.size();
   spec.text = std::move(known);
   spec.accuracy = true;
+  if (streams) spec.stream_batches = (train_size - 1) / batch / context;
   if (packed) {
     return PackedTextTask(*std::move(text), std::move(rows->train), std::move(rows->held_out),
                           std::move(spec));
@@ -167,6 +204,9 @@ TaskInfo TextTask() {
           {{"data", std::string(), "the file (needed)"},
            {"context", int64_t{256}, "bytes in a window"},
            {"batch", int64_t{64}, "windows in a batch"},
+           {"order", std::string("shuffled"),
+            "\"shuffled\": windows from random places; \"stream\": each row of a batch continues "
+            "that of the batch before it (the default where states are carried)"},
            {"validation", 0.1, "share of the file, at its end, that is held out"},
            {"vocabulary", std::string("characters"),
             "\"characters\": the distinct bytes of the file; \"bytes\": all 256"},

@@ -251,4 +251,19 @@ absl::Status Session::Run(absl::string_view entry_point, absl::Span<const HostTe
   return absl::OkStatus();
 }
 
+absl::Status Session::ReadBuffer(absl::string_view entry_point, int64_t launch, int64_t buffer,
+                                 absl::Span<char> bytes) const {
+  auto it = prepared_.find(entry_point);
+  if (it == prepared_.end()) {
+    return absl::NotFoundError(absl::StrCat("'", entry_point, "' hasn't run"));
+  }
+  const std::vector<ResolvedLaunch>& launches = it->second.launches;
+  if (launch < 0 || launch >= static_cast<int64_t>(launches.size()) || buffer < 0 ||
+      buffer >= static_cast<int64_t>(launches[launch].buffers.size())) {
+    return absl::NotFoundError(
+        absl::StrCat("'", entry_point, "' has no buffer ", buffer, " of launch ", launch));
+  }
+  return device_.CopyToHost(bytes.data(), launches[launch].buffers[buffer], bytes.size());
+}
+
 }  // namespace weir::runtime

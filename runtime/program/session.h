@@ -77,6 +77,12 @@ class Session {
   absl::Status Run(absl::string_view entry_point, absl::Span<const HostTensor> inputs,
                    std::vector<HostTensor>* outputs);
 
+  // Copies what buffer `buffer` of launch `launch` of an entry point begins with to the host. For
+  // observers: right after a launch its results are there. The buffer must have as many bytes;
+  // NotFound if the entry point hasn't run, or has no such launch or buffer.
+  absl::Status ReadBuffer(absl::string_view entry_point, int64_t launch, int64_t buffer,
+                          absl::Span<char> bytes) const;
+
   // Sees every launch from now on; null ends it.
   void SetObserver(std::function<void(const LaunchTime&)> observer) {
     observer_ = std::move(observer);

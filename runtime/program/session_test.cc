@@ -47,6 +47,24 @@ TEST_F(SessionTest, RunsEntryPointsOverSharedVariables) {
   EXPECT_LT(outputs_[0].Number(0), before);
 }
 
+TEST_F(SessionTest, ObserversReadWhatALaunchWrote) {
+  HostTensor weight({"bigram.weight", ElementType::kF32, {4, 4}});
+  ASSERT_TRUE(session_->WriteVariable("bigram.weight", weight).ok());
+  float loss = 0;
+  absl::Status out_of_range;
+  session_->SetObserver([&](const LaunchTime& time) {
+    auto bytes = absl::MakeSpan(reinterpret_cast<char*>(&loss), sizeof(loss));
+    EXPECT_TRUE(session_->ReadBuffer(time.entry_point, time.launch, 4, bytes).ok());
+    out_of_range = session_->ReadBuffer(time.entry_point, time.launch, 100, bytes);
+  });
+  std::vector<HostTensor> batch = {Ids({0, 1, 2, 3, 0, 1}, "tokens"),
+                                   Ids({1, 2, 3, 0, 1, -1}, "targets")};
+  ASSERT_TRUE(session_->Run("eval", batch, &outputs_).ok());
+  EXPECT_EQ(loss, outputs_[0].Number(0));
+  EXPECT_EQ(out_of_range.message(), "'eval' has no buffer 100 of launch 0");
+  EXPECT_EQ(session_->ReadBuffer("init", 0, 0, {}).message(), "'init' hasn't run");
+}
+
 TEST_F(SessionTest, RefusesWhatDoesNotFit) {
   EXPECT_EQ(session_->Run("step", {}, &outputs_).message(),
             "the program has no entry point 'step'");

@@ -55,6 +55,11 @@ absl::StatusOr<BatchFeeder> BatchFeeder::Create(const Session& session,
                                                    "': it has ", text(parts),
                                                    ", the program wants ", text(entry->inputs)));
   }
+  if (spec.stream_batches > 0 && feeder.batches_ > spec.stream_batches) {
+    return absl::InvalidArgumentError(
+        absl::StrCat("the task's streams end after ", spec.stream_batches, " batches, but '",
+                     entry_point, "' takes ", feeder.batches_, " at once"));
+  }
   for (const TensorSpec& input : entry->inputs) feeder.inputs_.emplace_back(input);
   return feeder;
 }
@@ -75,9 +80,17 @@ absl::Status BatchFeeder::FillEach(Fill fill) {
   return CheckSegments(inputs_[2].As<int32_t>(), task_->spec().segments->shape.back());
 }
 
+// The task's batch that is number `i` of a call.
+int64_t BatchFeeder::TrainBatch(int64_t call, int64_t i) const {
+  int64_t in_pass = task_->spec().stream_batches;
+  if (in_pass == 0) return call * batches_ + i;
+  int64_t calls = in_pass / batches_;
+  return call / calls * in_pass + call % calls * batches_ + i;
+}
+
 absl::Status BatchFeeder::FillTrain(int64_t seed, int64_t call) {
   absl::Status status = FillEach([&](int64_t i, const TaskBatch& batch) {
-    return task_->FillTrain(seed, call * batches_ + i, batch);
+    return task_->FillTrain(seed, TrainBatch(call, i), batch);
   });
   if (status.ok()) return status;
   return absl::Status(status.code(), absl::StrCat("batch ", call, ": ", status.message()));
@@ -128,8 +141,22 @@ std::optional<double> ScalarOutput(const std::vector<HostTensor>& outputs, absl:
   return output->Number(0);
 }
 
-absl::StatusOr<EvaluationResult> Evaluate(Session& session, const Task& task,
-                                          const std::function<bool()>& cancelled) {
+namespace {
+
+// The values of the states that a program carries.
+absl::StatusOr<std::vector<HostTensor>> ReadStates(const Session& session) {
+  std::vector<HostTensor> states;
+  for (const Variable& variable : session.program().variables) {
+    if (variable.role != Role::kState) continue;
+    absl::StatusOr<HostTensor> value = session.ReadVariable(variable.spec.name);
+    if (!value.ok()) return value.status();
+    states.push_back(*std::move(value));
+  }
+  return states;
+}
+
+absl::StatusOr<EvaluationResult> EvaluateFromHere(Session& session, const Task& task,
+                                                  const std::function<bool()>& cancelled) {
   absl::StatusOr<BatchFeeder> feeder = BatchFeeder::Create(session, "eval", task);
   if (!feeder.ok()) return feeder.status();
   auto start = std::chrono::steady_clock::now();
@@ -166,6 +193,23 @@ absl::StatusOr<EvaluationResult> Evaluate(Session& session, const Task& task,
   }
   std::chrono::duration<double> seconds = std::chrono::steady_clock::now() - start;
   result.seconds = seconds.count();
+  return result;
+}
+
+}  // namespace
+
+absl::StatusOr<EvaluationResult> Evaluate(Session& session, const Task& task,
+                                          const std::function<bool()>& cancelled) {
+  if (!session.HasEntryPoint("reset")) return EvaluateFromHere(session, task, cancelled);
+  absl::StatusOr<std::vector<HostTensor>> states = ReadStates(session);
+  if (!states.ok()) return states.status();
+  std::vector<HostTensor> none;
+  if (absl::Status status = session.Run("reset", {}, &none); !status.ok()) return status;
+  absl::StatusOr<EvaluationResult> result = EvaluateFromHere(session, task, cancelled);
+  for (const HostTensor& state : *states) {
+    absl::Status status = session.WriteVariable(state.spec().name, state);
+    if (!status.ok()) return status;
+  }
   return result;
 }
 

@@ -21,9 +21,17 @@ namespace weir::runtime {
 // a multiple of the task's.
 class BatchFeeder {
  public:
-  // InvalidArgument if the entry point isn't there or doesn't take the task's tensors.
+  // InvalidArgument if the entry point isn't there, doesn't take the task's tensors, or takes more
+  // batches at once than the task's streams have.
   static absl::StatusOr<BatchFeeder> Create(const Session& session, const std::string& entry_point,
                                             const Task& task);
+
+  // Whether training call `call` reads the beginning of the task's streams. Where a pass through
+  // them is no whole number of calls, its last batches are left out.
+  bool BeginsStreams(int64_t call) const {
+    return task_->spec().stream_batches > 0 &&
+           call % (task_->spec().stream_batches / batches_) == 0;
+  }
 
   // The task's batches in one call of the entry point.
   int64_t batches() const { return batches_; }
@@ -44,6 +52,7 @@ class BatchFeeder {
  private:
   template <typename Fill>
   absl::Status FillEach(Fill fill);
+  int64_t TrainBatch(int64_t call, int64_t i) const;
 
   const Task* task_ = nullptr;
   int64_t batches_ = 1;
@@ -64,7 +73,8 @@ struct EvaluationResult {
   double seconds = 0;
 };
 
-// Runs `eval` on all held-out batches of the task. `cancelled` (may be null) is asked between
+// Runs `eval` on all held-out batches of the task. States that the program carries begin as `reset`
+// leaves them, and are afterwards as they were before. `cancelled` (may be null) is asked between
 // batches; if it says so, the result is Cancelled.
 absl::StatusOr<EvaluationResult> Evaluate(Session& session, const Task& task,
                                           const std::function<bool()>& cancelled);

@@ -33,6 +33,9 @@ std::optional<double> FiniteOnly(std::optional<double> value) {
   return value && std::isfinite(*value) ? value : std::nullopt;
 }
 
+// A NaN's sign says nothing.
+double WithoutSignOfNan(double value) { return std::isnan(value) ? std::abs(value) : value; }
+
 // One call of Train().
 class Run {
  public:
@@ -148,8 +151,19 @@ class Run {
     auto begin = Clock::now();
     absl::Status status = feeder.FillTrain(options_.seed, state_.step);
     if (!status.ok()) return status;
+    if (feeder.BeginsStreams(state_.step) && session_.HasEntryPoint("reset")) {
+      status = session_.Run("reset", {}, &outputs_);
+      if (!status.ok()) return status;
+    }
     status = session_.Run("train_step", feeder.inputs(), &outputs_);
     if (!status.ok()) return status;
+    std::optional<double> loss = ScalarOutput(outputs_, "loss");
+    if (!loss) return absl::InvalidArgumentError("'train_step' has no output 'loss'");
+    result_.train_loss = *loss;
+    std::optional<double> finite = ScalarOutput(outputs_, "finite");
+    if (finite ? *finite == 0 : !std::isfinite(*loss)) {
+      return Diverged(feeder, *loss, /*unchanged=*/finite.has_value());
+    }
     ++state_.step;
     int64_t tokens = feeder.inputs()[1].spec().NumElements();
     state_.tokens += tokens;
@@ -159,10 +173,6 @@ class Run {
     // Over about the last fifty steps.
     average_seconds_ = average_seconds_ == 0 ? seconds : average_seconds_ * 0.98 + seconds * 0.02;
 
-    std::optional<double> loss = ScalarOutput(outputs_, "loss");
-    if (!loss) return absl::InvalidArgumentError("'train_step' has no output 'loss'");
-    result_.train_loss = *loss;
-    if (!std::isfinite(*loss)) return Diverged(*loss);
     if (absl::Status status = Record(feeder, *loss); !status.ok()) return status;
     if (options_.after_step) {
       if (absl::Status status = options_.after_step(state_.step); !status.ok()) return status;
@@ -173,13 +183,22 @@ class Run {
     return absl::OkStatus();
   }
 
-  absl::Status Diverged(double loss) const {
-    std::string text = absl::StrFormat("the loss is %f at step %d", loss, state_.step);
+  // The error for a step that isn't finite. `unchanged`: variables are as they were before it.
+  absl::Status Diverged(const BatchFeeder& feeder, double loss, bool unchanged) {
+    std::string text =
+        absl::StrFormat("the loss is %f at step %d", WithoutSignOfNan(loss), state_.step + 1);
     if (auto norm = ScalarOutput(outputs_, "gradient_norm")) {
-      absl::StrAppendFormat(&text, " (gradient norm %g)", *norm);
+      absl::StrAppendFormat(&text, " (gradient norm %g)", WithoutSignOfNan(*norm));
     }
-    if (writes() && FileExists(File("checkpoint.safetensors"))) {
-      absl::StrAppend(&text, "; '", File("checkpoint.safetensors"), "' is of an earlier step");
+    if (unchanged && options_.explain)
+      absl::StrAppend(&text, ": ", options_.explain(feeder.inputs()));
+    if (!writes()) return absl::InternalError(text);
+    if (unchanged && saved_step_ != state_.step) {
+      if (absl::Status status = Save(); !status.ok()) return status;
+    }
+    if (FileExists(File("checkpoint.safetensors"))) {
+      absl::StrAppend(&text, "; '", File("checkpoint.safetensors"), "' is of ",
+                      unchanged ? absl::StrCat("step ", state_.step) : "an earlier step");
     }
     return absl::InternalError(text);
   }

@@ -8,7 +8,8 @@
 //
 // A run that was killed at any moment and goes on with `resume` has the same losses, bit by bit, as
 // one that wasn't: batches depend on (seed, step) alone, random numbers of the model on the
-// variable `rng`, and a checkpoint holds every variable.
+// variable `rng`, and a checkpoint holds every variable. Where the program carries states (it has
+// an entry point `reset`), they are variables too, and are reset where the task's streams begin.
 #ifndef WEIR_RUNTIME_TRAINING_LOOP_H_
 #define WEIR_RUNTIME_TRAINING_LOOP_H_
 
@@ -20,6 +21,7 @@
 
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
+#include "absl/types/span.h"
 #include "runtime/data/task.h"
 #include "runtime/program/session.h"
 #include "runtime/training/evaluate.h"
@@ -44,6 +46,10 @@ struct TrainingOptions {
 
   std::FILE* progress = stderr;  // null: silent
 
+  // Asked why a step with these inputs isn't finite, where the program left its variables as they
+  // were before the step; the answer becomes part of the error. May be null.
+  std::function<std::string(absl::Span<const HostTensor> inputs)> explain;
+
   // Called after each step with the number of steps done; an error ends the run as it stands. For
   // tests.
   std::function<absl::Status(int64_t step)> after_step;
@@ -62,8 +68,9 @@ struct TrainingResult {
 
 // Runs `init` (or loads the checkpoint) and then `train_step` and `eval` of the session's program.
 // Errors: FailedPrecondition if the directory holds a run and `resume` is off, InvalidArgument if
-// task or checkpoint don't fit the program, Internal if the loss isn't finite (the message names
-// the step).
+// task or checkpoint don't fit the program, Internal if loss or gradient norm aren't finite: the
+// message names the step. A program with the output `finite` of `train_step` promises to change no
+// variable where that is 0; the checkpoint is then that of the step before.
 absl::StatusOr<TrainingResult> Train(Session& session, const Task& task,
                                      const TrainingOptions& options);
 

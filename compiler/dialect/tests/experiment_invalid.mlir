@@ -140,6 +140,34 @@ weir.experiment @e model(@m) {
 // -----
 weir.model @m() { weir.return }
 weir.experiment @e model(@m) {
+  // expected-error@+1 {{has setting 'state' = "keep", but it must be "reset" or "carry"}}
+  weir.train {steps = 1, state = "keep"}
+}
+
+// -----
+weir.model @m() { weir.return }
+weir.experiment @e model(@m) {
+  // expected-error@+1 {{has setting 'clip_kind' = 1 : i64, but it must be "global" or "local"}}
+  weir.train {steps = 1, clip_kind = 1}
+}
+
+// -----
+weir.model @m() { weir.return }
+weir.experiment @e model(@m) {
+  // expected-error@+1 {{has setting 'windows' = 0 : i64, but it must be a whole number, at least 1}}
+  weir.train {steps = 1, state = "carry", windows = 0}
+}
+
+// -----
+weir.model @m() { weir.return }
+weir.experiment @e model(@m) {
+  // expected-error@+1 {{has setting 'windows', which says nothing without state = "carry"}}
+  weir.train {steps = 1, windows = 4}
+}
+
+// -----
+weir.model @m() { weir.return }
+weir.experiment @e model(@m) {
   // expected-error@+1 {{has setting 'steps' = 1.500000e+00 : f64, but it must be a whole number, at least 0}}
   weir.train {steps = 1.5}
 }

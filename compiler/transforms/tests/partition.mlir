@@ -26,10 +26,10 @@
 // OPTIMIZER-LABEL: func.func @f_optimizer(
 // OPTIMIZER-SAME: tensor<32x16xf32> {weir.gradient = "w"}, %{{.*}}: tensor<32x16xf32> {weir.param = "w"},
 // OPTIMIZER-SAME: tensor<32x16xf32> {weir.variable = "optimizer.m.w"}, %{{.*}}: tensor<32x16xf32> {weir.variable = "optimizer.v.w"},
-// OPTIMIZER-SAME: tensor<2xi64> {weir.rng}
-// OPTIMIZER-SAME: tensor<f32> {weir.output = "gradient_norm"}, tensor<f32> {weir.output = "learning_rate"}
+// OPTIMIZER-SAME: tensor<2xi64> {weir.rng}, %{{.*}}: tensor<f32> {weir.output = "loss"}
+// OPTIMIZER-SAME: tensor<f32> {weir.output = "gradient_norm"}, tensor<f32> {weir.output = "learning_rate"}, tensor<f32> {weir.output = "finite"}
 // OPTIMIZER: linalg.generic {{.*}} iterator_types = ["reduction", "reduction"]
-// OPTIMIZER: %[[SCALARS:.*]]:6 = linalg.generic {{.*}} iterator_types = []
+// OPTIMIZER: %[[SCALARS:.*]]:7 = linalg.generic {{.*}} iterator_types = []
 // OPTIMIZER: linalg.generic {{.*}} iterator_types = ["parallel", "parallel"]{{.*}} ins(%arg0, %arg1, %arg2, %arg3, %[[SCALARS]]#2
 func.func @f(%x: tensor<8x16xf32> {weir.input = "x"}, %w: tensor<32x16xf32> {weir.param = "w"})
     -> (tensor<f32> {weir.output = "loss"}) {
