@@ -123,8 +123,12 @@ def Weir_TrainOp : Weir_SettingsOp<"train", [HasParent<"ExperimentOp">]> {
     | setting | default | |
     | --- | --- | --- |
     | `steps` | (required) | steps of the optimizer |
-    | `clip` | none | the largest norm of the gradient of all parameters together |
+    | `clip` | none | the largest norm of a gradient; a larger one is scaled down to it |
+    | `clip_kind` | "global" | whose norm that is: that of all parameters together, or with "local" each parameter's own |
     | `accumulate` | 1 | batches whose gradients are averaged for one step |
+    | `state` | "reset" | "carry": a batch goes on with the states that the batch before it ended with |
+    | `windows` | 1 | with "carry": batches, one after the other, that a step trains as one long window |
+    | `lookback` | `windows` times the length of a batch | with "carry": tokens that attention without a bound of its own sees, the present one included |
     | `eval_every` | 0 (only at the end) | steps between evaluations |
     | `patience` | 0 (never) | evaluations without gain after which training stops |
     | `checkpoint_seconds` | 60 | seconds between checkpoints, besides those at evaluations |
@@ -132,6 +136,21 @@ def Weir_TrainOp : Weir_SettingsOp<"train", [HasParent<"ExperimentOp">]> {
 
     ```mlir
     weir.train {steps = 5000, clip = 1.0, eval_every = 250, patience = 10}
+    ```
+
+    **Carried state.** With `state = "carry"` row b of a batch continues row b of the batch before it, and the model goes on with the states it
+    ended with, those of its layers and those that its ops carry (see `weir-step-form`). The task must be one that is read in order: the
+    task "text" does so then. Where its streams end, all rows at once, states are reset.
+
+    A step covers `windows` batches of the task and its gradient goes through the states between them, so that 4 windows of 256
+    tokens train what one window of 1,024 does (up to rounding, and to the draws of dropout). Its loss is the mean over the targets of all its windows.
+    What backward needs of all windows is kept, so memory grows with `windows` as it does with the length. Between steps, and
+    between the batches that `accumulate` adds up, states are carried and gradients end.
+
+    Evaluation has states of its own: it begins from reset ones and goes through the held-out part in order, too. Checkpoints hold the states.
+
+    ```mlir
+    weir.train {steps = 5000, clip = 1.0, state = "carry", windows = 4}
     ```
   }];
   let arguments = (ins DictionaryAttr:$settings);
