@@ -23,7 +23,8 @@ mlir::FailureOr<runtime::TensorSpec> tensorSpec(mlir::func::FuncOp entry, mlir::
 
 /// The number of the variable `name` in `shared`, which gets it if it is new. Without a role (null)
 /// it is told from the name: `rng` is a counter, `optimizer.*` the optimizer's, `state.*` a state,
-/// anything else a parameter. Errors, reported at `entry`: two types for one variable, an unknown role.
+/// anything else a parameter. Errors, reported at `entry`: two types for one variable, an unknown
+/// role.
 mlir::FailureOr<int64_t> variableNumber(mlir::func::FuncOp entry, mlir::StringAttr name,
                                         mlir::StringAttr role, mlir::Type type, PlanShared& shared);
 

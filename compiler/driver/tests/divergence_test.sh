@@ -54,7 +54,7 @@ model '%zero = weir.constant 0.0 like %m : !seq
     %n = arith.mulf %m, %zero : !seq
     %q = math.sqrt %n : !seq
     %y = arith.addf %r, %q : !seq' > root.mlir
-expect "at step 1 (gradient norm 
+expect "at step 1 (gradient norm
 the first result that isn't finite is that of the gradient of 'math.sqrt' in layer.1 (root.mlir:8:10): " root.mlir
 
 # A learning rate that makes parameters of 1e30: the next step's products overflow, the first of them first.
