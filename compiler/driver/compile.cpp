@@ -72,7 +72,11 @@ absl::StatusOr<mlir::OwningOpRef<mlir::ModuleOp>> streamEntryPoints(Workspace& w
   if (!module.ok()) return module.status();
   absl::StatusOr<runtime::Vocabulary> vocabulary = vocabularyIfKnown(workspace, loaded);
   if (!vocabulary.ok()) return vocabulary.status();
-  metadata = streamMetadata(loaded, **module, *vocabulary);
+  // Levels on the way have nothing to say it in.
+  if (level != Level::Optimized) return module;
+  auto known = streamMetadata(workspace, loaded, *settings, **module, *vocabulary);
+  if (!known.ok()) return known.status();
+  metadata = *std::move(known);
   return module;
 }
 

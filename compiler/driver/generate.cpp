@@ -69,9 +69,11 @@ absl::Status run(const Arguments& arguments) {
   settings->chunk = chunkFor(*prompts);
   auto module = streamModule(**workspace, *loaded, *settings);
   if (!module.ok()) return module.status();
+  auto metadata = streamMetadata(**workspace, *loaded, *settings, **module, *vocabulary);
+  if (!metadata.ok()) return metadata.status();
   CompileTimes times;
   absl::StatusOr<RunningProgram> program =
-      startModule(**workspace, **module, &times, streamMetadata(*loaded, **module, *vocabulary));
+      startModule(**workspace, **module, &times, *std::move(metadata));
   if (!program.ok()) return program.status();
   runtime::Session& session = *program->session;
   absl::Status status = checkpoint.empty()

@@ -80,7 +80,24 @@ FailureOr<States> statesOf(Workspace& workspace, const LoadedModel& loaded, Stre
   return states;
 }
 
+/// Of a stream whose attention looks back twice as far: what grows with the bound differs.
+FailureOr<States> statesOfTwiceTheContext(Workspace& workspace, const LoadedModel& loaded,
+                                          StreamSettings settings, std::string& reason) {
+  settings.context *= 2;
+  return statesOf(workspace, loaded, settings, reason);
+}
+
 }  // namespace
+
+absl::StatusOr<int64_t> attentionContext(Workspace& workspace, const LoadedModel& loaded,
+                                         const StreamSettings& settings) {
+  std::string reason;
+  FailureOr<States> states = statesOf(workspace, loaded, settings, reason);
+  FailureOr<States> more = statesOfTwiceTheContext(workspace, loaded, settings, reason);
+  if (failed(states) || failed(more))
+    return absl::FailedPreconditionError(absl::StrCat("the model has no step form:\n", reason));
+  return more->bytes > states->bytes ? settings.context : 0;
+}
 
 absl::Status printStates(Workspace& workspace, const LoadedModel& loaded) {
   absl::StatusOr<StreamSettings> settings = streamSettings(loaded);
@@ -91,10 +108,7 @@ absl::Status printStates(Workspace& workspace, const LoadedModel& loaded) {
     std::printf("\nno step form:\n%s", reason.c_str());
     return absl::OkStatus();
   }
-  // What grows with the bound of attention differs for another bound.
-  StreamSettings twice = *settings;
-  twice.context *= 2;
-  FailureOr<States> more = statesOf(workspace, loaded, twice, reason);
+  FailureOr<States> more = statesOfTwiceTheContext(workspace, loaded, *settings, reason);
   if (failed(more) || more->groups.size() != states->groups.size())
     return absl::InternalError("the states of a longer context are others");
   std::printf("\nstate of a stream, for each sequence:\n");

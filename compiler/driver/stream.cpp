@@ -6,6 +6,7 @@
 #include "compiler/driver/command.h"
 #include "compiler/driver/flags.h"
 #include "compiler/driver/program.h"
+#include "compiler/driver/states.h"
 #include "compiler/entry_points/arguments.h"
 #include "compiler/transforms/step_form.h"
 #include "runtime/base/checksum.h"
@@ -56,8 +57,9 @@ absl::StatusOr<OwningOpRef<ModuleOp>> streamModule(Workspace& workspace, const L
   return std::move(*module);
 }
 
-std::map<std::string, std::string> streamMetadata(const LoadedModel& loaded, ModuleOp module,
-                                                  const runtime::Vocabulary& vocabulary) {
+absl::StatusOr<std::map<std::string, std::string>> streamMetadata(
+    Workspace& workspace, const LoadedModel& loaded, const StreamSettings& settings,
+    ModuleOp module, const runtime::Vocabulary& vocabulary) {
   std::map<std::string, std::string> metadata = {{"experiment", loaded.text()}};
   // The model after --set, whatever its experiment says.
   std::string text;
@@ -66,6 +68,9 @@ std::map<std::string, std::string> streamMetadata(const LoadedModel& loaded, Mod
   vocabulary.AddTo(&metadata);
   if (auto limit = module->getAttrOfType<IntegerAttr>(kPositionLimitAttr))
     metadata[runtime::kPositionLimitKey] = absl::StrCat(limit.getInt());
+  absl::StatusOr<int64_t> context = attentionContext(workspace, loaded, settings);
+  if (!context.ok()) return context.status();
+  if (*context > 0) metadata[runtime::kContextKey] = absl::StrCat(*context);
   return metadata;
 }
 

@@ -25,10 +25,12 @@ absl::StatusOr<mlir::OwningOpRef<mlir::ModuleOp>> streamModule(Workspace& worksp
                                                                const StreamSettings& settings);
 
 /// What a program for streams says of itself, besides its experiment: the hash by which files of
-/// states know the model, its vocabulary (may be empty), and how many positions it knows, if there
-/// is an end. `module` is what streamModule made.
-std::map<std::string, std::string> streamMetadata(const LoadedModel& loaded, mlir::ModuleOp module,
-                                                  const runtime::Vocabulary& vocabulary);
+/// states know the model, its vocabulary (may be empty), how many positions it knows, if there is
+/// an end, and how far its attention looks back, if that is bounded by `settings`. `module` is what
+/// streamModule made.
+absl::StatusOr<std::map<std::string, std::string>> streamMetadata(
+    Workspace& workspace, const LoadedModel& loaded, const StreamSettings& settings,
+    mlir::ModuleOp module, const runtime::Vocabulary& vocabulary);
 
 /// InvalidArgument unless the model's only input is tokens, batch x time.
 absl::Status checkReadsText(const LoadedModel& loaded);

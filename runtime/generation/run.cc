@@ -85,6 +85,9 @@ absl::Status RunGeneration(Session& session, const Vocabulary& vocabulary,
     std::fprintf(log, "state: %s a sequence, at position %lld\n",
                  HumanBytes(static_cast<double>(model->state_bytes() / rows)).c_str(),
                  static_cast<long long>(model->position()));
+    const auto& metadata = session.program().metadata;
+    if (auto context = metadata.find(kContextKey); context != metadata.end())
+      std::fprintf(log, "attention looks back on %s tokens at most\n", context->second.c_str());
   }
   absl::StatusOr<GenerationResult> result =
       GenerateText(*model, vocabulary, std::move(options), out);

@@ -18,6 +18,9 @@ namespace weir::runtime {
 // A program's metadata under this key, if there is any, says how many positions the model knows.
 inline constexpr char kPositionLimitKey[] = "position_limit";
 
+// The same of how many tokens its attention looks back on at most.
+inline constexpr char kContextKey[] = "attention_context";
+
 struct GenerationRequest {
   std::vector<std::string> prompts;
   std::string prompt_file;  // one more prompt; empty: none

@@ -128,4 +128,21 @@ expect_error "looks ahead: it has no step form" "$weir" generate ahead.mlir --ch
 grep -q 'no step form:' inspected && grep -q 'looks ahead' inspected || fail "inspect: $(cat inspected)"
 "$weir" inspect "$model" --nomemory --batch=1 --length=8 > inspected
 grep -q 'the same at every position' inspected || fail "inspect: $(cat inspected)"
+
+# Softmax attention keeps a cache of the last tokens; what is said of it is what is there.
+sed 's/minrnn_block"(%r) {mlp = false}/attention"(%r) {heads = 2}/; s/, attributes {linear}//; s/ attributes {linear}//' model.mlir > attention.mlir
+"$weir" inspect attention.mlir --nomemory --batch=1 --length=8 --context=12 > inspected
+grep -q 'a cache of the last tokens: .* for each of 12' inspected || fail "inspect: $(cat inspected)"
+grep -q 'attention looks back on 12 tokens at most' inspected || fail "inspect: $(cat inspected)"
+"$weir" generate attention.mlir --data=elsewhere.txt --context=12 --prompt=abcdefgh --tokens=40 > cached 2> figures
+[ "$(wc -c < cached)" -ge 40 ] || fail "attention: $(cat figures)"
+grep -q 'attention looks back on 12 tokens at most' figures || fail "attention: $(cat figures)"
+bytes=$(sed -n 's/.* total .*(\([0-9]*\) bytes).*/\1/p' inspected)
+"$weir" generate attention.mlir --data=elsewhere.txt --context=12 --prompt=abc --tokens=0 --save_state=attention.state
+python3 - "$bytes" <<'PY' || fail "the state's bytes aren't those of weir inspect"
+import json, struct, sys
+raw = open("attention.state", "rb").read()
+size = struct.unpack("<Q", raw[:8])[0]
+assert len(raw) - 8 - size == int(sys.argv[1]), (len(raw) - 8 - size, sys.argv[1])
+PY
 echo passed
