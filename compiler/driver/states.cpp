@@ -80,10 +80,21 @@ FailureOr<States> statesOf(Workspace& workspace, const LoadedModel& loaded, Stre
   return states;
 }
 
-/// Of a stream whose attention looks back twice as far: what grows with the bound differs.
-FailureOr<States> statesOfTwiceTheContext(Workspace& workspace, const LoadedModel& loaded,
-                                          StreamSettings settings, std::string& reason) {
-  settings.context *= 2;
+/// Another bound for attention, to see what grows with it. A smaller one: parameters can limit it.
+int64_t otherContext(int64_t context) { return context > 1 ? context / 2 : 2; }
+
+/// Bytes of the states of that name.
+double bytesOf(const States& states, const std::string& name) {
+  double bytes = 0;
+  for (const StateGroup& group : states.groups)
+    if (group.name == name) bytes += group.bytes;
+  return bytes;
+}
+
+/// The states with that other bound.
+FailureOr<States> statesOfOtherContext(Workspace& workspace, const LoadedModel& loaded,
+                                       StreamSettings settings, std::string& reason) {
+  settings.context = otherContext(settings.context);
   return statesOf(workspace, loaded, settings, reason);
 }
 
@@ -93,10 +104,10 @@ absl::StatusOr<int64_t> attentionContext(Workspace& workspace, const LoadedModel
                                          const StreamSettings& settings) {
   std::string reason;
   FailureOr<States> states = statesOf(workspace, loaded, settings, reason);
-  FailureOr<States> more = statesOfTwiceTheContext(workspace, loaded, settings, reason);
-  if (failed(states) || failed(more))
+  FailureOr<States> other = statesOfOtherContext(workspace, loaded, settings, reason);
+  if (failed(states) || failed(other))
     return absl::FailedPreconditionError(absl::StrCat("the model has no step form:\n", reason));
-  return more->bytes > states->bytes ? settings.context : 0;
+  return states->bytes == other->bytes ? 0 : settings.context;
 }
 
 absl::Status printStates(Workspace& workspace, const LoadedModel& loaded) {
@@ -108,13 +119,14 @@ absl::Status printStates(Workspace& workspace, const LoadedModel& loaded) {
     std::printf("\nno step form:\n%s", reason.c_str());
     return absl::OkStatus();
   }
-  FailureOr<States> more = statesOfTwiceTheContext(workspace, loaded, *settings, reason);
-  if (failed(more) || more->groups.size() != states->groups.size())
-    return absl::InternalError("the states of a longer context are others");
+  FailureOr<States> other = statesOfOtherContext(workspace, loaded, *settings, reason);
+  if (failed(other))
+    return absl::InternalError(absl::StrCat("no step form for another --context:\n", reason));
   std::printf("\nstate of a stream, for each sequence:\n");
   bool bounded = false;
-  for (auto [state, longer] : llvm::zip(states->groups, more->groups)) {
-    double slope = (longer.bytes - state.bytes) / static_cast<double>(settings->context);
+  for (const StateGroup& state : states->groups) {
+    double slope = (bytesOf(*states, state.name) - bytesOf(*other, state.name)) /
+                   static_cast<double>(settings->context - otherContext(settings->context));
     std::string growth = "constant";
     if (slope > 0)
       growth = absl::StrCat("a cache of the last tokens: ", HumanBytes(slope), " for each of ",

@@ -48,7 +48,10 @@ absl::StatusOr<GenerationResult> GenerateText(TokenModel& model, const Vocabular
     if (!tokens.ok())
       return absl::InvalidArgumentError(
           absl::StrCat("prompt ", i + 1, ": ", tokens.status().message()));
-    for (int64_t sample = 0; sample < options.samples; ++sample) prompts.push_back(*tokens);
+    for (int64_t sample = 1; sample < options.samples; ++sample) prompts.push_back(*tokens);
+    prompts.push_back(*std::move(tokens));
+    // A prompt may be a book.
+    std::string().swap(options.prompts[i]);
   }
   if (!options.unread.empty()) {
     if (options.unread.size() != prompts.size()) {

@@ -22,7 +22,7 @@ weir.model @text(%tokens: tensor<?x?xi32>) -> !seq attributes {linear} {
 MODEL
 }
 model 'weir.apply "minrnn_block"(%r) {mlp = false}' > mingru.mlir
-model 'weir.apply "flash"(%r) {chunk = 8, key = 8}' > flash.mlir
+model 'weir.apply "flash"(%r) {chunk = 8, head = 8}' > flash.mlir
 for name in mingru flash; do
   "$weir" compile $name.mlir --entry=stream --emit=program --precision=f32 --chunk=32 --out=$name.f32
   "$weir" compile $name.mlir --entry=stream --emit=program --precision=f64 --chunk=0 --out=$name.f64
