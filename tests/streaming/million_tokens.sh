@@ -37,5 +37,5 @@ for name in "${models[@]}"; do
   "$weir" compile "$file" "${settings[@]}" --entry=stream --emit=program --precision=f32 --chunk=256 --data=million.txt --out=single.weir
   "$weir" compile "$file" "${settings[@]}" --entry=stream --emit=program --precision=f64 --chunk=0 --out=double.weir
   "$long_stream" --rounds=15 single.weir double.weir
-  "$weir_run" single.weir --generate --init --prompt_file=million.txt --tokens=256 > text.txt
+  "$weir_run" single.weir --generate --init --threads=1 --prompt_file=million.txt --tokens=256 > text.txt
 done
