@@ -104,7 +104,7 @@ Value statesBefore(LinalgBuilder& l, RecurrenceOp op, Value initial, Value state
   return before;
 }
 
-/// 1 where a step goes on from the state before it, 0 where the segment changes: batch x time, in
+/// 1 where a step goes on from the state before it, -1 where the segment changes: batch x time, in
 /// `element`.
 Value continuity(LinalgBuilder& l, RecurrenceOp op, Type element) {
   ArrayRef<int64_t> shape = shapeOf(op.getSegments());
@@ -115,16 +115,20 @@ Value continuity(LinalgBuilder& l, RecurrenceOp op, Type element) {
       {shape[0], time - 1}, element,
       {l.sliceDim(op.getSegments(), 1, 0, time - 1), l.sliceDim(op.getSegments(), 1, 1, time - 1)},
       {l.identity(2), l.identity(2)}, [&](ElementwiseBuilder e, ValueRange v) {
-        return e.select(e.equal(v[0], v[1]), e.constant(1, element), e.constant(0, element));
+        return e.select(e.equal(v[0], v[1]), e.constant(1, element), e.constant(-1, element));
       });
   return op.getReverse() ? l.concat(1, {inner, edge}) : l.concat(1, {edge, inner});
 }
 
-Value masked(LinalgBuilder& l, Value sequence, Value mask) {
-  unsigned rank = shapeOf(sequence).size();
-  return l.elementwise(shapeOf(sequence), getElementTypeOrSelf(sequence.getType()),
-                       {sequence, mask}, {l.identity(rank), l.map(rank, {0, 1})},
-                       [](ElementwiseBuilder e, ValueRange v) { return e.mul(v[0], v[1]); });
+/// x where its `mask` (over the first `dims` of x's dimensions) goes on, else 0: a product would let
+/// a NaN through.
+Value masked(LinalgBuilder& l, Value x, Value mask, ArrayRef<unsigned> dims) {
+  unsigned rank = shapeOf(x).size();
+  Type element = getElementTypeOrSelf(x.getType());
+  return l.elementwise(shapeOf(x), element, {x, mask}, {l.identity(rank), l.map(rank, dims)},
+                       [&](ElementwiseBuilder e, ValueRange v) {
+                         return e.selectNonNegative(v[1], v[0], e.constant(0, element));
+                       });
 }
 
 /// The number of the output that is the same value as state `s`; the number of outputs if none is.
@@ -196,7 +200,7 @@ LogicalResult RecurrenceOp::buildVjp(OpBuilder& b, ValueRange cotangents,
   if (getSegments()) mask = continuity(l, *this, getElementTypeOrSelf(getInitial()[0].getType()));
   for (unsigned s = 0; s < numStates; ++s) {
     before.push_back(statesBefore(l, *this, getInitial()[s], states[s]));
-    if (mask) before.back() = masked(l, before.back(), mask);
+    if (mask) before.back() = masked(l, before.back(), mask, {0, 1});
   }
   // Zeros for cotangents that don't come in.
   SmallVector<Value> outputCotangents, finalCotangents;
@@ -252,13 +256,7 @@ LogicalResult RecurrenceOp::buildVjp(OpBuilder& b, ValueRange cotangents,
       Value cotangent = argumentCotangents[numInputs + s];
       LinalgBuilder inner(b, loc);
       if (!cotangent) cotangent = inner.filledLike(0, stepArguments[numInputs + s]);
-      if (maskNow) {
-        unsigned rank = shapeOf(cotangent).size();
-        cotangent =
-            inner.elementwise(shapeOf(cotangent), getElementTypeOrSelf(cotangent.getType()),
-                              {cotangent, maskNow}, {inner.identity(rank), inner.map(rank, {0})},
-                              [](ElementwiseBuilder e, ValueRange v) { return e.mul(v[0], v[1]); });
-      }
+      if (maskNow) cotangent = masked(inner, cotangent, maskNow, {0});
       results.push_back(cotangent);
     }
     YieldOp::create(b, loc, results);

@@ -262,9 +262,11 @@ LogicalResult RowsEmitter::prepare() {
     std::optional<Product> product = matchProduct(mergeRows(all[i]), b.target);
     if (!product) continue;
     tile = std::max(tile, rowTile(b.target, *product));
-    // An operand that all rows share is packed once.
+    // An operand that all rows share is packed once, before the rows, unless they compute it (keys
+    // that the kernel returns, in a batch of one).
     const Access& right = product->nest.inputs[1];
     bool shared = !right.tile && !product->nest.dims[product->n].row;
+    for (const TensorValue& target : targets) shared &= target.memref != right.memref;
     for (size_t d : product->outer) shared &= right.strides[d] == 0;
     if (shared) packed[op] = packOperand(f, *product);
   }

@@ -77,6 +77,12 @@ FailureOr<Access> chunkStatesAccess(ScanOperands& s, TensorValue tensor) {
   return s.f.access(s.op, tensor, s.stateMap);
 }
 
+/// A number as the sum of two: the rounded one and what rounding lost, so that long sums drift by
+/// no more than rounding.
+struct TwoFloats {
+  Value high, low;
+};
+
 /// Emits code shared by both directions. Steps are counted in the direction of the scan.
 class ScanSteps {
  public:
@@ -116,14 +122,21 @@ class ScanSteps {
     for (const Access& input : s.inputs) values.push_back(nest.load(input, at));
     return values;
   }
-  /// a with documents kept apart; `start` is that of the block.
-  Value resetAt(const ScanPoint& at, Value t, Value start, Value a) {
-    if (!s.segments) return a;
-    if (!start) {
-      auto ids = [&](Value time) { return nest.load(*s.segments, nest.atTime(at, time)); };
-      start = arith::CmpIOp::create(b, arith::CmpIPredicate::ne, ids(t), ids(later(t, -1)));
-    }
-    return arith::SelectOp::create(b, start, b.floatConstant(a.getType(), 0.0), a);
+  /// Whether a document begins at each point of a vector (null without segments); `start` is that of
+  /// the block.
+  Value startsAt(const ScanPoint& at, Value t, Value start) {
+    if (!s.segments || start) return start;
+    auto ids = [&](Value time) { return nest.load(*s.segments, nest.atTime(at, time)); };
+    return arith::CmpIOp::create(b, arith::CmpIPredicate::ne, ids(t), ids(later(t, -1)));
+  }
+  /// x, or 0 where a document begins. A decay of 0 alone wouldn't keep documents apart: the state
+  /// it meets may be NaN.
+  Value resetAt(Value start, Value x) {
+    if (!start) return x;
+    return arith::SelectOp::create(b, start, b.floatConstant(x.getType(), 0.0), x);
+  }
+  TwoFloats resetAt(Value start, TwoFloats x) {
+    return {resetAt(start, x.high), resetAt(start, x.low)};
   }
 
  private:
@@ -133,12 +146,6 @@ class ScanSteps {
   ScanOperands& s;
   ScanNest& nest;
   KernelBuilder& b;
-};
-
-/// A number as the sum of two: the rounded one and what rounding lost, so that long sums drift by
-/// no more than rounding.
-struct TwoFloats {
-  Value high, low;
 };
 
 /// a * x. fma with 0 keeps LLVM from contracting the product.
@@ -226,9 +233,11 @@ LogicalResult emitScan(KernelFunction& f, Operation* operation) {
             ValueList inputs = steps.loadInputs(at);
             FailureOr<ValueList> ab = steps.run(op.getPrologue(), inputs);
             if (failed(ab)) return failure();
-            TwoFloats before{nest.loadState(high, at), nest.loadState(low, at)};
+            Value begins = steps.startsAt(at, t, start);
+            TwoFloats before = steps.resetAt(
+                begins, TwoFloats{nest.loadState(high, at), nest.loadState(low, at)});
             auto [newHigh, newLow] =
-                increased(b, scaled(b, steps.resetAt(at, t, start, (*ab)[0]), before), (*ab)[1]);
+                increased(b, scaled(b, steps.resetAt(begins, (*ab)[0]), before), (*ab)[1]);
             nest.storeState(newHigh, high, at);
             nest.storeState(newLow, low, at);
             ValueList args{newHigh};
@@ -355,8 +364,10 @@ LogicalResult emitScanVjp(KernelFunction& f, Operation* operation) {
         points(nest.atTime(block, t), s.reverse, [&](const ScanPoint& at) -> FailureOr<ValueList> {
           FailureOr<ValueList> ab = steps.run(op.getPrologue(), steps.loadInputs(at));
           if (failed(ab)) return failure();
-          Value h = math::FmaOp::create(b, steps.resetAt(at, t, start, (*ab)[0]),
-                                        nest.loadState(states, at, i), (*ab)[1]);
+          Value begins = steps.startsAt(at, t, start);
+          Value before = steps.resetAt(begins, nest.loadState(states, at, i));
+          Value h =
+              math::FmaOp::create(b, steps.resetAt(begins, (*ab)[0]), before, (*ab)[1]);
           nest.storeState(h, states, at, b.add(i, 1));
           return ValueList();
         });
@@ -379,11 +390,13 @@ LogicalResult emitScanVjp(KernelFunction& f, Operation* operation) {
           FailureOr<ValueList> direct = steps.run(op.getAdjointEpilogue(), args);
           FailureOr<ValueList> ab = steps.run(op.getPrologue(), inputs);
           if (failed(direct) || failed(ab)) return failure();
-          Value a = steps.resetAt(at, t, start, (*ab)[0]);
+          Value begins = steps.startsAt(at, t, start);
+          Value a = steps.resetAt(begins, (*ab)[0]);
           TwoFloats carried{nest.loadState(lambda, at), nest.loadState(lambdaLow, at)};
-          TwoFloats sum = increased(b, carried, (*direct)[0]), next = scaled(b, a, sum);
+          TwoFloats sum = increased(b, carried, (*direct)[0]);
+          TwoFloats next = scaled(b, a, steps.resetAt(begins, sum));
           Value lam = sum.high;
-          Value da = steps.resetAt(at, t, start, arith::MulFOp::create(b, lam, before));
+          Value da = steps.resetAt(begins, arith::MulFOp::create(b, lam, before));
           nest.storeState(next.high, lambda, at);
           nest.storeState(next.low, lambdaLow, at);
           args = inputs;
