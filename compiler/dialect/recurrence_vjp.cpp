@@ -120,8 +120,8 @@ Value continuity(LinalgBuilder& l, RecurrenceOp op, Type element) {
   return op.getReverse() ? l.concat(1, {inner, edge}) : l.concat(1, {edge, inner});
 }
 
-/// x where its `mask` (over the first `dims` of x's dimensions) goes on, else 0: a product would let
-/// a NaN through.
+/// x where its `mask` (over the first `dims` of x's dimensions) goes on, else 0: a product would
+/// let a NaN through.
 Value masked(LinalgBuilder& l, Value x, Value mask, ArrayRef<unsigned> dims) {
   unsigned rank = shapeOf(x).size();
   Type element = getElementTypeOrSelf(x.getType());

@@ -97,8 +97,7 @@ std::vector<Piece> CutDocuments(absl::string_view text, absl::string_view separa
   return pieces;
 }
 
-std::vector<PackedRow> PackPieces(absl::Span<const Piece> pieces, int64_t length,
-                                  Packing packing) {
+std::vector<PackedRow> PackPieces(absl::Span<const Piece> pieces, int64_t length, Packing packing) {
   std::vector<PackedRow> rows;
   if (packing == Packing::kOrder) {
     int64_t room = 0;

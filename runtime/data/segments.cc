@@ -16,10 +16,10 @@ absl::Status CheckSegments(absl::Span<const int32_t> ids, int64_t length) {
       ends.emplace(id[t - 1], t - 1);
       auto before = ends.find(id[t]);
       if (before == ends.end()) continue;
-      return absl::InvalidArgumentError(absl::StrCat(
-          "row ", row, ": the segment id ", id[t], " at position ", t,
-          " comes back, its document ended at position ", before->second,
-          "; each document of a row needs an id of its own"));
+      return absl::InvalidArgumentError(
+          absl::StrCat("row ", row, ": the segment id ", id[t], " at position ", t,
+                       " comes back, its document ended at position ", before->second,
+                       "; each document of a row needs an id of its own"));
     }
   }
   return absl::OkStatus();

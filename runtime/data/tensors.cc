@@ -1,6 +1,6 @@
-// Tokens and targets from a safetensors file, for data that was prepared elsewhere, with segment ids
-// if rows hold several documents. Row i of one belongs to row i of the others; the last rows are
-// held out. Targets are taken as they are: -1 where a document's last token predicts nothing.
+// Tokens and targets from a safetensors file, for data that was prepared elsewhere, with segment
+// ids if rows hold several documents. Row i of one belongs to row i of the others; the last rows
+// are held out. Targets are taken as they are: -1 where a document's last token predicts nothing.
 #include <algorithm>
 #include <cstring>
 #include <memory>

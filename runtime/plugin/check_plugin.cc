@@ -104,8 +104,8 @@ class TaskChecker {
       const std::vector<int32_t>& buffer = buffers[i];
       if (std::any_of(buffer.begin(), buffer.begin() + kGuard, touched) ||
           std::any_of(buffer.end() - kGuard, buffer.end(), touched)) {
-        *problem = absl::StrCat(fill_name(), " writes outside the ", kNames[i], " of sequence ",
-                                index);
+        *problem =
+            absl::StrCat(fill_name(), " writes outside the ", kNames[i], " of sequence ", index);
         return {};
       }
       results[i]->assign(buffer.begin() + kGuard, buffer.end() - kGuard);
@@ -122,11 +122,10 @@ class TaskChecker {
   }
 
   static bool Same(const std::vector<Sequence>& a, const std::vector<Sequence>& b) {
-    return std::equal(a.begin(), a.end(), b.begin(), b.end(),
-                      [](const Sequence& x, const Sequence& y) {
-                        return x.tokens == y.tokens && x.targets == y.targets &&
-                               x.segments == y.segments;
-                      });
+    return std::equal(
+        a.begin(), a.end(), b.begin(), b.end(), [](const Sequence& x, const Sequence& y) {
+          return x.tokens == y.tokens && x.targets == y.targets && x.segments == y.segments;
+        });
   }
 
   bool CheckRange(const std::vector<Sequence>& sequences) {

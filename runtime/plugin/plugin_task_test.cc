@@ -118,7 +118,8 @@ TEST_F(PluginTaskTest, PackedSequencesHaveSegments) {
   EXPECT_FALSE((*tasks_.Create("counting", {}))->spec().segments);
 }
 
-// A plugin built with the header of version 1: its tasks end before fill_packed, whatever is behind.
+// A plugin built with the header of version 1: its tasks end before fill_packed, whatever is
+// behind.
 TEST_F(PluginTaskTest, TasksOfVersion1ArentPacked) {
   absl::StatusOr<LoadedPlugin> good = LoadPlugin("runtime/plugin/testdata/good.so");
   ASSERT_TRUE(good.ok()) << good.status();

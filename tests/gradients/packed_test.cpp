@@ -111,16 +111,16 @@ TEST(Packed, Blocks) {
   expectPackedIsSeparate("weir.apply \"transformer_pp\"(%x) {heads = 2, hidden = 16}", kLengths);
 }
 
-// Chunks lie at multiples of their size in the row: documents that begin there are as alone. (Others
-// are looked at below.)
+// Chunks lie at multiples of their size in the row: documents that begin there are as alone.
+// (Others are looked at below.)
 TEST(Packed, ChunkedAttention) {
   expectPackedIsSeparate("weir.apply \"flash\"(%x) {head = 6, chunk = 4}", {8, 4, 13});
 }
 
 struct Layer {
-  const char* apply;      // name and options
-  int64_t chunk = 1;      // of the grid that documents keep their places on
-  bool isCausal = true;   // else a row's rest must not be seen
+  const char* apply;     // name and options
+  int64_t chunk = 1;     // of the grid that documents keep their places on
+  bool isCausal = true;  // else a row's rest must not be seen
   // Whether infinities and NaNs stay in their document: where weights of 0 meet the values of other
   // documents in a product, they don't.
   bool containsNans = false;
@@ -256,8 +256,8 @@ bool sameTimes(const HostTensor& a, const HostTensor& b, int64_t from, int64_t c
                      count * bytes) == 0;
 }
 
-// Whatever one document holds, the others' outputs and gradients keep their bits: other values, huge
-// ones, infinities and NaNs, in inputs and in cotangents.
+// Whatever one document holds, the others' outputs and gradients keep their bits: other values,
+// huge ones, infinities and NaNs, in inputs and in cotangents.
 TEST_P(PackedLayers, DontSeeEachOther) {
   std::vector<int32_t> ids = documentIds();
   auto time = static_cast<int64_t>(ids.size());
@@ -306,9 +306,9 @@ TEST_P(PackedLayers, DontSeeEachOther) {
 
 INSTANTIATE_TEST_SUITE_P(Every, PackedLayers, testing::ValuesIn(kLayers));
 
-// FLASH's published code (appendix D, code 8) takes segment ids and looks at them in the part across
-// chunks only. In a row that is one chunk there is no such part: what it computes is the layer
-// without segments, and there the first document shows in the second.
+// FLASH's published code (appendix D, code 8) takes segment ids and looks at them in the part
+// across chunks only. In a row that is one chunk there is no such part: what it computes is the
+// layer without segments, and there the first document shows in the second.
 TEST(Packed, PublishedFlashLeaksInsideAChunkAndOursDoesNot) {
   Layer layer{"flash {head = 6, chunk = 16}", 16};
   for (bool published : {true, false}) {
@@ -322,8 +322,7 @@ TEST(Packed, PublishedFlashLeaksInsideAChunkAndOursDoesNot) {
     for (int64_t i = 0; i < 5 * 8; ++i) SetNumber(values.at("x0"), i, 0.5 - i % 3);
     Tensors after = runner.run("gradients", values);
     for (const char* name : {"output", "input.x0"}) {
-      double difference =
-          Difference(timesOf(after.at(name), 5, 7), timesOf(before.at(name), 5, 7));
+      double difference = Difference(timesOf(after.at(name), 5, 7), timesOf(before.at(name), 5, 7));
       if (published)
         EXPECT_GT(difference, 1e-5) << name;
       else

@@ -122,8 +122,8 @@ class ScanSteps {
     for (const Access& input : s.inputs) values.push_back(nest.load(input, at));
     return values;
   }
-  /// Whether a document begins at each point of a vector (null without segments); `start` is that of
-  /// the block.
+  /// Whether a document begins at each point of a vector (null without segments); `start` is that
+  /// of the block.
   Value startsAt(const ScanPoint& at, Value t, Value start) {
     if (!s.segments || start) return start;
     auto ids = [&](Value time) { return nest.load(*s.segments, nest.atTime(at, time)); };
@@ -234,8 +234,8 @@ LogicalResult emitScan(KernelFunction& f, Operation* operation) {
             FailureOr<ValueList> ab = steps.run(op.getPrologue(), inputs);
             if (failed(ab)) return failure();
             Value begins = steps.startsAt(at, t, start);
-            TwoFloats before = steps.resetAt(
-                begins, TwoFloats{nest.loadState(high, at), nest.loadState(low, at)});
+            TwoFloats before =
+                steps.resetAt(begins, TwoFloats{nest.loadState(high, at), nest.loadState(low, at)});
             auto [newHigh, newLow] =
                 increased(b, scaled(b, steps.resetAt(begins, (*ab)[0]), before), (*ab)[1]);
             nest.storeState(newHigh, high, at);
@@ -366,8 +366,7 @@ LogicalResult emitScanVjp(KernelFunction& f, Operation* operation) {
           if (failed(ab)) return failure();
           Value begins = steps.startsAt(at, t, start);
           Value before = steps.resetAt(begins, nest.loadState(states, at, i));
-          Value h =
-              math::FmaOp::create(b, steps.resetAt(begins, (*ab)[0]), before, (*ab)[1]);
+          Value h = math::FmaOp::create(b, steps.resetAt(begins, (*ab)[0]), before, (*ab)[1]);
           nest.storeState(h, states, at, b.add(i, 1));
           return ValueList();
         });

@@ -96,8 +96,7 @@ static int32_t fill_packed(void* user, uint64_t seed, uint64_t index, int32_t* t
 #define fill_packed NULL
 #endif
 static const WeirTask a_task = {sizeof(WeirTask), "a_task", NULL, NULL, create,
-                                vocabulary,       length,   fill, NULL,
-                                fill_packed};
+                                vocabulary,       length,   fill, NULL, fill_packed};
 static const WeirTask* const tasks[] = {&a_task};
 
 static const WeirPlugin plugin = {

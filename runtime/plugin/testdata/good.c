@@ -74,13 +74,19 @@ static int32_t fill(void* user, uint64_t seed, uint64_t index, int32_t* tokens, 
   }
   return 0;
 }
-static const WeirTask counting = {sizeof(WeirTask), "counting", "Count upwards.",
-                                  "length = 8",     create,     vocabulary,
-                                  length,           fill,       free,
+static const WeirTask counting = {sizeof(WeirTask),
+                                  "counting",
+                                  "Count upwards.",
+                                  "length = 8",
+                                  create,
+                                  vocabulary,
+                                  length,
+                                  fill,
+                                  free,
                                   NULL};
 
-/* The same, packed: a sequence holds documents of 1 to 4 tokens, each of which counts from a start of
- * its own. */
+/* The same, packed: a sequence holds documents of 1 to 4 tokens, each of which counts from a start
+ * of its own. */
 static int32_t fill_packed(void* user, uint64_t seed, uint64_t index, int32_t* tokens,
                            int32_t* targets, int32_t* segments) {
   const Counting* task = (const Counting*)user;
@@ -103,11 +109,16 @@ static int32_t fill_packed(void* user, uint64_t seed, uint64_t index, int32_t* t
   }
   return 0;
 }
-static const WeirTask packed_counting = {
-    sizeof(WeirTask), "packed_counting", "Count upwards, in several documents.",
-    "length = 8",     create,            vocabulary,
-    length,           fill,              free,
-    fill_packed};
+static const WeirTask packed_counting = {sizeof(WeirTask),
+                                         "packed_counting",
+                                         "Count upwards, in several documents.",
+                                         "length = 8",
+                                         create,
+                                         vocabulary,
+                                         length,
+                                         fill,
+                                         free,
+                                         fill_packed};
 
 static const WeirLayer* const layers[] = {&decay};
 static const WeirKernel* const kernels[] = {&twice_kernel, &twice_vjp};
