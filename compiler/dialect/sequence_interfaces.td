@@ -49,8 +49,17 @@ def TimeMixingOpInterface : OpInterface<"TimeMixingOpInterface"> {
   let cppNamespace = "::weir";
   let description = [{
     An op whose output at a time depends on other times, or on the time itself. It takes segment ids
-    (`tensor<batch x time x i32>`; equal ids are one document) and the position of its first token
-    (`tensor<i64>`), both optional; `expand` binds them from the model's context.
+    (`tensor<batch x time x i32>`) and the position of its first token (`tensor<i64>`), both optional; `expand` binds them from the model's context.
+
+    Segment ids keep the documents of a row apart. One rule holds for all ops: **a document is a run of equal ids, and
+    each document of a row has an id of its own.** Ids are any numbers in any order. Then it is the same whether an op
+    compares the ids of two tokens (attention, convolution) or looks for places where they change (scans, recurrences,
+    positions). Tasks and inputs in which an id comes back in a row are refused, with the row and the place.
+
+    With segments, every document is computed as if it were alone in the row: positions start at 0 with it, states
+    are zero before it, no value and no gradient passes from one to another. Two things are still the row's: the grid
+    of weir.chunked_attention (a document that begins at place o is as alone behind o mod C other tokens), and the
+    length n by which weir.attention divides scores without a softmax.
   }];
   let methods = [
     InterfaceMethod<"Whether segment ids mean something to this op.", "bool", "usesSegments", (ins), [{}],
