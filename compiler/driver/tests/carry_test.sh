@@ -95,6 +95,8 @@ mingru|%y = weir.apply "mingru"(%r) {hidden = 16} : !seq
 log|%y = weir.apply "mingru"(%r) {hidden = 16, arithmetic = "log"} : !seq
 gru|%y = weir.apply "gru"(%r) {hidden = 16} : !seq
 minrnn_block|%y = weir.apply "minrnn_block"(%r) {hidden = 16} : !seq
+flash|%y = weir.apply "flash"(%r) {chunk = 24, head = 16} : !seq
+transformer_pp|%y = weir.apply "transformer_pp"(%r) {heads = 2} : !seq
 LAYERS
 
 # A run that is stopped and resumed goes on with the states it had; evaluations in between leave them alone.
