@@ -1,189 +1,135 @@
-// weir check: whether a layer can be trusted.
+// weir check: whether a layer, a model or a plugin can be trusted.
 
+#include <algorithm>
 #include <cstdio>
 
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_format.h"
-#include "llvm/Support/raw_ostream.h"
-#include "mlir/Dialect/Tensor/IR/Tensor.h"
-#include "mlir/Parser/Parser.h"
+#include "absl/strings/str_join.h"
+#include "absl/strings/str_split.h"
 
-#include "compiler/dialect/sequence_interfaces.h"
-#include "compiler/driver/check_subject.h"
+#include "compiler/driver/check/report.h"
 #include "compiler/driver/command.h"
 #include "compiler/driver/flags.h"
-#include "compiler/driver/numeric_check.h"
-#include "compiler/entry_points/arguments.h"
+#include "runtime/plugin/check_plugin.h"
 
 namespace weir {
 
 namespace {
 
-constexpr double kGradientTolerance = 1e-6;
-constexpr double kSameTolerance = 1e-10;
+using check::CheckSubject;
+using check::Row;
+using check::Verdict;
 
-/// Prints a line per check and counts.
-class Table {
- public:
-  void row(const std::string& what, bool passed, const std::string& detail) {
-    std::printf("  %-6s %-48s %s\n", passed ? "pass" : "FAIL", what.c_str(), detail.c_str());
-    ++(passed ? passed_ : failed_);
+struct Tally {
+  int passed = 0, failed = 0, skipped = 0;
+  void count(Verdict::Outcome outcome) {
+    ++(outcome == Verdict::Outcome::Pass   ? passed
+       : outcome == Verdict::Outcome::Fail ? failed
+                                           : skipped);
   }
-  void skip(const std::string& what, const std::string& why) {
-    std::printf("  %-6s %-48s %s\n", "-", what.c_str(), why.c_str());
-  }
-  int passed() const { return passed_; }
-  int failed() const { return failed_; }
-
- private:
-  int passed_ = 0, failed_ = 0;
 };
 
-std::string textOf(mlir::ModuleOp module, bool generic) {
-  std::string text;
-  llvm::raw_string_ostream stream(text);
-  mlir::OpPrintingFlags flags;
-  if (generic) flags.printGenericOpForm();
-  module.print(stream, flags);
-  return text;
-}
-
-/// Whether printing and reading gives the same text again.
-absl::Status checkRoundTrip(Workspace& workspace, mlir::ModuleOp module, const std::string& what,
-                            Table& table) {
-  for (bool generic : {false, true}) {
-    std::string first = textOf(module, generic);
-    auto again = workspace.parseText(first, absl::StrCat("<", what, ", printed>"));
-    if (!again.ok()) return again.status();
-    table.row(absl::StrCat("round trip of ", what, generic ? ", generic form" : ""),
-              textOf(**again, generic) == first, "");
+absl::StatusOr<check::CheckSettings> settingsFromFlags() {
+  check::CheckSettings settings;
+  std::vector<std::string> known;
+  for (const check::Kind& kind : check::kinds()) known.push_back(kind.name);
+  for (absl::string_view name : absl::StrSplit(absl::GetFlag(FLAGS_only), ',', absl::SkipEmpty())) {
+    if (std::find(known.begin(), known.end(), name) == known.end())
+      return absl::InvalidArgumentError(
+          absl::StrCat("--only can't be '", name, "': there are ", absl::StrJoin(known, ", ")));
+    settings.only.insert(std::string(name));
   }
-  return absl::OkStatus();
+  for (auto [flag, value] : {std::pair{"batch", absl::GetFlag(FLAGS_batch)},
+                             {"length", absl::GetFlag(FLAGS_length)},
+                             {"features", absl::GetFlag(FLAGS_features)}})
+    if (isGiven(flag) && value <= 0)
+      return absl::InvalidArgumentError(absl::StrCat("--", flag, " can't be ", value));
+  if (isGiven("batch")) settings.batch = absl::GetFlag(FLAGS_batch);
+  if (isGiven("length")) settings.length = absl::GetFlag(FLAGS_length);
+  for (absl::string_view device : absl::StrSplit(absl::GetFlag(FLAGS_device), ','))
+    if (device != "cpu")
+      return absl::InvalidArgumentError(
+          absl::StrCat("--device can't be '", device, "': there is cpu"));
+  return settings;
 }
 
-/// An op that may look ahead, or null.
-mlir::Operation* findLookingAhead(mlir::func::FuncOp function) {
-  mlir::Operation* found = nullptr;
-  function.walk([&](TimeMixingOpInterface op) {
-    if (!op.isCausal()) found = op;
-  });
-  return found;
+/// The promises of a plugin's file (runtime/plugin/check_plugin.h).
+void checkPlugin(const std::string& file, Tally& tally) {
+  runtime::PluginReport report = runtime::CheckPlugin(file);
+  std::printf("plugin %s\n%s", file.c_str(), report.ToString().c_str());
+  tally.passed += static_cast<int>(report.passed.size());
+  for (const runtime::PluginReport::Finding& finding : report.findings)
+    if (finding.error) ++tally.failed;
 }
 
-/// An op along time that carries no state from one call to the next, or counts positions; null if
-/// there is none.
-mlir::Operation* findStateless(mlir::func::FuncOp function) {
-  mlir::Operation* found = nullptr;
-  function.walk([&](TimeMixingOpInterface op) {
-    bool hasState = false;
-    for (mlir::Value operand : op->getOperands()) {
-      while (auto cast = operand.getDefiningOp<mlir::tensor::CastOp>()) operand = cast.getSource();
-      auto argument = mlir::dyn_cast<mlir::BlockArgument>(operand);
-      if (argument && argument.getOwner() == &function.front())
-        hasState |= bool(function.getArgAttr(argument.getArgNumber(), kStateAttr));
-    }
-    if (!hasState || op.usesStart()) found = op;
-  });
-  return found;
-}
-
-absl::Status checkLength(NumericCheck& check, Table& table) {
-  std::string length = absl::StrCat(", length ", check.length());
-  absl::StatusOr<bool> finite = check.isFinite();
-  if (!finite.ok()) return finite.status();
-  table.row(absl::StrCat("outputs are numbers", length), *finite, "");
-  absl::StatusOr<std::vector<GradientError>> errors = check.gradients();
-  if (!errors.ok()) return errors.status();
-  for (const GradientError& error : *errors)
-    table.row(absl::StrCat("gradient of ", error.name, length), error.error <= kGradientTolerance,
-              absl::StrFormat("%.1e", error.error));
-  return absl::OkStatus();
-}
-
-absl::Status checkCausality(const CheckSubject& subject, NumericCheck& check, Table& table) {
-  if (mlir::Operation* op = findLookingAhead(subject.model.function())) {
-    table.skip("causality", absl::StrCat("not causal: ", op->getName().getStringRef().str()));
-    return absl::OkStatus();
-  }
-  absl::StatusOr<NumericCheck::Causality> result = check.causality(check.length() / 2);
-  if (!result.ok()) return result.status();
-  table.row("causality: outputs ignore later inputs", result->before <= kSameTolerance,
-            absl::StrFormat("%.1e", result->before));
-  table.row("outputs follow their inputs", result->changesAfter, "");
-  return absl::OkStatus();
-}
-
-absl::Status checkSteps(const CheckSubject& subject, NumericCheck& whole, NumericCheck& step,
-                        Table& table) {
-  mlir::Operation* stateless = findStateless(subject.model.function());
-  if (!whole.hasStates() || stateless) {
-    table.skip("one position at a time",
-               stateless
-                   ? absl::StrCat("no state yet for ", stateless->getName().getStringRef().str())
-                   : "no state");
-    return absl::OkStatus();
-  }
-  absl::StatusOr<double> error = whole.stepError(step);
-  if (!error.ok()) return error.status();
-  table.row("one position at a time gives the same", *error <= kSameTolerance,
-            absl::StrFormat("%.1e", *error));
-  return absl::OkStatus();
-}
-
-absl::Status checkSubject(Workspace& workspace, const CheckSubject& subject, Table& table) {
-  std::printf("%s (%s)\n", subject.name.c_str(), subject.source.c_str());
-  auto definition = workspace.parseText(subject.text, subject.source);
-  if (!definition.ok()) return definition.status();
-  table.row("verifies", true, "");
-  absl::Status status = checkRoundTrip(workspace, **definition, "the definition", table);
-  if (!status.ok()) return status;
-  status = checkRoundTrip(workspace, *subject.model.expanded, "the expanded form", table);
-  if (!status.ok()) return status;
-
-  // A prime fits no tile, vector or chunk; with 1 nothing is mixed.
-  int64_t prime = absl::GetFlag(FLAGS_length) > 0 ? absl::GetFlag(FLAGS_length) : 13;
-  int64_t batch = absl::GetFlag(FLAGS_batch) > 0 ? absl::GetFlag(FLAGS_batch) : 2;
-  std::unique_ptr<NumericCheck> one, many;
-  for (auto [check, length] : {std::pair{&one, int64_t{1}}, std::pair{&many, prime}}) {
-    auto created = NumericCheck::create(workspace, subject.model, batch, length);
-    if (!created.ok()) return created.status();
-    *check = *std::move(created);
-    if (status = checkLength(**check, table); !status.ok()) return status;
-  }
-  if (status = checkCausality(subject, *many, table); !status.ok()) return status;
-  return checkSteps(subject, *many, *one, table);
+void checkSubject(Workspace& workspace, const CheckSubject& subject, const check::Resize& resize,
+                  const check::CheckSettings& settings, Tally& tally) {
+  std::printf("%s (%s)%s\n", subject.name.c_str(), subject.source.c_str(),
+              subject.features ? absl::StrCat(", ", subject.features, " features").c_str() : "");
+  std::vector<Row> rows =
+      check::runChecks(workspace, subject, resize, settings, [&](const Row& row) {
+        tally.count(row.verdict.outcome);
+        std::printf("%s\n", check::str(row).c_str());
+        std::fflush(stdout);
+      });
+  for (const Row& row : rows)
+    if (row.isExplained) std::printf("  %s\n", check::explain(subject, row).c_str());
 }
 
 absl::Status run(const Arguments& arguments) {
-  absl::StatusOr<CheckSubjects> subjects = checkSubjects(arguments[0]);
-  if (!subjects.ok()) return subjects.status();
-  Table table;
-  for (const CheckSubject& subject : subjects->subjects) {
-    absl::Status status = checkSubject(*subjects->workspace, subject, table);
-    if (!status.ok()) return status;
+  absl::StatusOr<check::CheckSettings> settings = settingsFromFlags();
+  if (!settings.ok()) return settings.status();
+  Tally tally;
+  absl::StatusOr<check::CheckTarget> target = check::openTarget(arguments[0]);
+  if (!target.ok()) return target.status();
+  Workspace& workspace = *target->workspace;
+  if (!target->plugin.empty() && settings->only.empty()) checkPlugin(target->plugin, tally);
+  if (!target->modelFile.empty()) {
+    auto subject = check::modelSubject(workspace, target->modelFile);
+    if (!subject.ok()) return subject.status();
+    checkSubject(workspace, *subject, nullptr, *settings, tally);
   }
-  std::printf("%d passed, %d failed\n", table.passed(), table.failed());
-  if (table.failed() > 0)
+  for (const std::string& layer : target->layers) {
+    auto make = [&](int64_t features) { return check::layerSubject(workspace, layer, features); };
+    auto subject = make(absl::GetFlag(FLAGS_features));
+    if (!subject.ok()) return subject.status();
+    checkSubject(workspace, *subject, make, *settings, tally);
+  }
+  std::printf("%d passed, %d failed, %d don't apply\n", tally.passed, tally.failed, tally.skipped);
+  if (tally.failed > 0)
     return absl::FailedPreconditionError(
-        absl::StrCat(arguments[0], ": ", table.failed(), " checks failed"));
+        absl::StrCat(arguments[0], ": ", tally.failed, " checks failed"));
   return absl::OkStatus();
+}
+
+std::string details() {
+  std::string text =
+      "FILE holds layers, a model, or is a plugin's shared library. The kinds of checks:\n\n";
+  for (const check::Kind& kind : check::kinds())
+    absl::StrAppendFormat(&text, "  %-10s %s\n", kind.name, kind.summary);
+  absl::StrAppend(&text,
+                  "\nOf what fails, a smaller case that fails too is looked for, and the command "
+                  "that repeats it is\nprinted. Numbers are drawn from names: a command repeats "
+                  "itself exactly. docs/check.md tells more.");
+  return text;
 }
 
 }  // namespace
 
 Command checkCommand() {
-  return {
-      "check",
-      "LAYER|FILE",
-      "checks a layer: text, gradients, causality, lengths 1 and a prime",
-      "Gradients are held against finite differences in f64, along 3 random directions for each\n"
-      "input and parameter (tolerance 1e-6). FILE holds layers, or a model.",
-      "weir check mingru --set hidden=12\n"
-      "weir check my_layer.mlir --features=6 --length=31",
-      {"set", "features", "batch", "length", "threads", "isa", "plugin", "experiment", "model"},
-      1,
-      1,
-      run};
+  static const std::string* text = new std::string(details());
+  return {"check",
+          "LAYER|FILE",
+          "checks a layer, a model or a plugin: gradients, streaming, packing, costs and more",
+          text->c_str(),
+          "weir check mingru --set hidden=12\n"
+          "weir check my_layer.mlir --features=6 --only=gradients,packed --length=31",
+          {"set", "features", "batch", "length", "only", "device", "isa", "plugin", "experiment",
+           "model"},
+          1,
+          1,
+          run};
 }
 
 }  // namespace weir

@@ -58,6 +58,8 @@ ABSL_FLAG(std::string, kernel, "", "print this kernel only");
 ABSL_FLAG(int64_t, batch, 0, "sequences in a batch; 0 for the task's, or 1");
 ABSL_FLAG(int64_t, length, 0, "length of a sequence; 0 for the task's, or 128");
 ABSL_FLAG(int64_t, features, 8, "features of the layer's inputs");
+ABSL_FLAG(std::string, only, "", "kinds of checks, separated by commas; empty for all");
+ABSL_FLAG(std::string, device, "cpu", "devices to check on, separated by commas; there is cpu");
 ABSL_FLAG(bool, memory, true, "plan the memory too, which takes as long as compiling half-way");
 ABSL_FLAG(bool, tasks, false, "list tasks instead");
 ABSL_FLAG(std::vector<std::string>, prompt, {}, "a text to go on with; repeatable");

@@ -36,6 +36,8 @@ ABSL_DECLARE_FLAG(std::string, kernel);
 ABSL_DECLARE_FLAG(int64_t, batch);
 ABSL_DECLARE_FLAG(int64_t, length);
 ABSL_DECLARE_FLAG(int64_t, features);
+ABSL_DECLARE_FLAG(std::string, only);
+ABSL_DECLARE_FLAG(std::string, device);
 ABSL_DECLARE_FLAG(bool, memory);
 ABSL_DECLARE_FLAG(bool, tasks);
 ABSL_DECLARE_FLAG(std::vector<std::string>, prompt);

@@ -123,9 +123,11 @@ absl::StatusOr<Precision> precisionFlag() {
   return *precision;
 }
 
-absl::Status formKernels(Workspace& workspace, ModuleOp module) {
+absl::Status formKernels(Workspace& workspace, ModuleOp module, bool separate) {
   PassManager passes(&workspace.context());
-  addFormKernels(passes);
+  FormKernelsOptions options;
+  options.separate = separate;
+  addFormKernels(passes, options);
   if (failed(passes.run(module))) return workspace.failed();
   return absl::OkStatus();
 }

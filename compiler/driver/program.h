@@ -43,8 +43,8 @@ absl::StatusOr<llvm::StringMap<llvm::SmallVector<int64_t>>> inputShapes(const Lo
 /// --precision.
 absl::StatusOr<Precision> precisionFlag();
 
-/// Turns entry points into launches of kernels, in place.
-absl::Status formKernels(Workspace& workspace, mlir::ModuleOp module);
+/// Turns entry points into launches of kernels, in place; with `separate`, of a kernel for each op.
+absl::Status formKernels(Workspace& workspace, mlir::ModuleOp module, bool separate = false);
 
 /// A line about a compilation: "37 kernels compiled in 4.1 s (...)".
 struct CompileTimes {

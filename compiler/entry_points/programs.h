@@ -53,6 +53,8 @@ struct RunSettings {
   /// its states are inputs and outputs as the model's own are. The model must have been expanded
   /// with `start`.
   std::optional<int64_t> stepContext;
+  /// Every op by itself (pipelines.h).
+  bool separate = false;
   Level stopAfter = Level::Optimized;
 };
 

@@ -173,8 +173,8 @@ FailureOr<OwningOpRef<ModuleOp>> buildRunModule(ModuleOp expanded, const RunSett
     return true;
   };
   if (stop(Level::Specialized)) return module;
-  if (failed(runSequencePipeline(*module, settings.precision)) ||
-      failed(runSequencePipeline(*differentiated, settings.precision)))
+  if (failed(runSequencePipeline(*module, settings.precision, !settings.separate)) ||
+      failed(runSequencePipeline(*differentiated, settings.precision, !settings.separate)))
     return failure();
   if (stop(Level::Sequence)) return module;
   if (settings.gradients &&

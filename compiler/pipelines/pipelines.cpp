@@ -33,19 +33,21 @@ void addSimplify(OpPassManager& passes, bool fuse) {
 void addFormKernels(OpPassManager& passes, const FormKernelsOptions& options) {
   OpPassManager& function = passes.nest<func::FuncOp>();
   function.addPass(createDecompose());
-  function.addPass(createCanonicalizerPass());
-  function.addPass(createCSEPass());
-  function.addPass(createSimplifyViews());
-  if (options.fuse) {
-    function.addPass(createFuseElementwise());
-    function.addPass(createAbsorb());
+  if (!options.separate) {
+    function.addPass(createCanonicalizerPass());
+    function.addPass(createCSEPass());
+    function.addPass(createSimplifyViews());
+    if (options.fuse) {
+      function.addPass(createFuseElementwise());
+      function.addPass(createAbsorb());
+    }
+    function.addPass(createCanonicalizerPass());
+    function.addPass(createCSEPass());
+    // Canonicalization makes new constants of tensors.
+    function.addPass(createDecompose());
   }
-  function.addPass(createCanonicalizerPass());
-  function.addPass(createCSEPass());
-  // Canonicalization makes new constants of tensors.
-  function.addPass(createDecompose());
   DispatchOptions dispatch;
-  dispatch.maxOps = options.maxOps;
+  dispatch.maxOps = options.separate ? 1 : options.maxOps;
   passes.addPass(createDispatch(dispatch));
   passes.addPass(createMergeKernels());
 }

@@ -172,8 +172,7 @@ struct Decompose : impl::DecomposeBase<Decompose> {
  private:
   bool isKept(Operation* op, const llvm::StringSet<>& names) {
     if (isKernelRoot(op) || names.contains(op->getName().getStringRef())) return true;
-    return keepDifferentiable && isa_and_present<WeirDialect>(op->getDialect()) &&
-           isa<DifferentiableOpInterface>(op);
+    return keepDifferentiable && isa<DifferentiableOpInterface>(op);
   }
 
   /// The ops on whole tensors: those of the function, and those of the steps of recurrences, which

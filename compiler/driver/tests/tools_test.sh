@@ -62,8 +62,8 @@ says 'vfmadd.*ymm' compile model.mlir --stop-after=asm --isa=avx2
 says '@gradients' compile model.mlir --stop-after=optimized --entry=run --length=7
 says 'kernels compiled' compile model.mlir --emit=program --isa=avx2,avx512 --out=model.weir
 
-says ' 0 failed' check mingru --set hidden=5 --set arithmetic=log --length=7
-says ' 0 failed' check model.mlir --length=5
+says ' 0 failed' check mingru --set hidden=5 --set arithmetic=log --only=gradients,fused --length=7
+says ' 0 failed' check model.mlir --only=gradients --length=5
 cat > twice.mlir <<'MODEL'
 !seq = tensor<?x?x?xf32>
 weir.layer @twice(%x: !seq) -> !seq attributes {doc = "x + sigmoid(x)"} {
@@ -72,9 +72,13 @@ weir.layer @twice(%x: !seq) -> !seq attributes {doc = "x + sigmoid(x)"} {
   weir.return %y : !seq
 }
 MODEL
-says ' 0 failed' check twice.mlir
+says ' 0 failed' check twice.mlir --only=gradients
+if "$weir" check twice.mlir --device=abacus > out.txt 2>&1; then fail "weir check --device=abacus"; fi
+grep -q "--device can't be 'abacus': there is cpu" out.txt || fail "--device=abacus: $(cat out.txt)"
+if "$weir" check twice.mlir --only=taste > out.txt 2>&1; then fail "weir check --only=taste"; fi
+grep -q 'there are text, ' out.txt || fail "--only=taste: $(cat out.txt)"
 sed 's/arith.addf %x, %s/arith.divf %z, %z/; s/%s = weir.sigmoid %x/%z = arith.subf %x, %x/' twice.mlir > zero.mlir
 if "$weir" check zero.mlir > out.txt 2>&1; then fail "0 / 0 passed weir check"; fi
-grep -q 'FAIL   outputs are numbers, length 1' out.txt || fail "weir check: $(cat out.txt)"
+grep -q 'FAIL  gradients  length 1 .*no finite number' out.txt && grep -q 'weir check zero --plugin=zero.mlir --only=gradients --batch=1 --length=1 --features=1' out.txt || fail "weir check: $(cat out.txt)"
 says '^twice  twice.mlir' layers --plugin=twice.mlir
 echo passed

@@ -1,4 +1,4 @@
-#include "compiler/driver/check_subject.h"
+#include "compiler/driver/check/subject.h"
 
 #include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
@@ -9,7 +9,7 @@
 #include "compiler/driver/flags.h"
 #include "runtime/base/file.h"
 
-namespace weir {
+namespace weir::check {
 
 using namespace mlir;
 
@@ -32,7 +32,7 @@ absl::StatusOr<std::string> optionsText() {
 }
 
 /// The type of an argument with its feature sizes filled in; batch and time stay open.
-absl::StatusOr<std::string> argumentType(const std::string& layer, Type type) {
+absl::StatusOr<std::string> argumentType(const std::string& layer, Type type, int64_t features) {
   auto tensor = dyn_cast<RankedTensorType>(type);
   if (!tensor || tensor.getRank() < 2)
     return absl::UnimplementedError(
@@ -41,13 +41,13 @@ absl::StatusOr<std::string> argumentType(const std::string& layer, Type type) {
                      "a model that applies it"));
   SmallVector<int64_t> shape(tensor.getShape());
   for (size_t dim = 2; dim < shape.size(); ++dim)
-    if (ShapedType::isDynamic(shape[dim])) shape[dim] = absl::GetFlag(FLAGS_features);
+    if (ShapedType::isDynamic(shape[dim])) shape[dim] = features;
   std::string text;
   llvm::raw_string_ostream(text) << RankedTensorType::get(shape, tensor.getElementType());
   return text;
 }
 
-absl::StatusOr<std::string> modelAround(const std::string& name, LayerOp layer) {
+absl::StatusOr<std::string> modelAround(const std::string& name, LayerOp layer, int64_t features) {
   absl::StatusOr<std::string> options = optionsText();
   if (!options.ok()) return options.status();
   FunctionType type = cast<FunctionType>(layer.getFunctionType());
@@ -57,7 +57,7 @@ absl::StatusOr<std::string> modelAround(const std::string& name, LayerOp layer) 
   std::string result, parameters, operands, types;
   llvm::raw_string_ostream(result) << type.getResult(0);
   for (auto [i, input] : llvm::enumerate(type.getInputs())) {
-    absl::StatusOr<std::string> text = argumentType(name, input);
+    absl::StatusOr<std::string> text = argumentType(name, input, features);
     if (!text.ok()) return text.status();
     const char* comma = i ? ", " : "";
     std::string argument = i ? absl::StrCat("%x", i) : "%x";
@@ -68,39 +68,6 @@ absl::StatusOr<std::string> modelAround(const std::string& name, LayerOp layer) 
   return absl::StrCat("weir.model @check(", parameters, ") -> ", result, " {\n  %y = weir.apply \"",
                       name, "\"(", operands, ")", *options, " : (", types, ") -> ", result,
                       "\n  weir.return %y : ", result, "\n}\n");
-}
-
-absl::StatusOr<CheckSubject> layerSubject(Workspace& workspace, const std::string& name) {
-  absl::StatusOr<const runtime::RegisteredLayer*> layer = workspace.registry().FindLayer(name);
-  if (!layer.ok()) return layer.status();
-  CheckSubject subject;
-  subject.name = absl::StrCat("layer ", name);
-  subject.text = *(*layer)->ir;
-  subject.source = (*layer)->source;
-  auto module = workspace.parseText(subject.text, subject.source);
-  if (!module.ok()) return module.status();
-  auto definition = (*module)->lookupSymbol<LayerOp>(name);
-  if (!definition)
-    return absl::InternalError(absl::StrCat(subject.source, " doesn't define '", name, "'"));
-  absl::StatusOr<std::string> text = modelAround(name, definition);
-  if (!text.ok()) return text.status();
-  absl::StatusOr<LoadedModel> model =
-      loadModelText(workspace, *text, absl::StrCat("<model of layer ", name, ">"));
-  if (!model.ok()) return model.status();
-  subject.model = *std::move(model);
-  return subject;
-}
-
-absl::StatusOr<CheckSubject> fileSubject(Workspace& workspace, const std::string& file) {
-  absl::StatusOr<std::string> text = runtime::ReadFile(file);
-  if (!text.ok()) return text.status();
-  absl::StatusOr<LoadedModel> model = loadModel(workspace, file);
-  if (!model.ok()) return model.status();
-  CheckSubject subject;
-  subject.name = subject.source = file;
-  subject.text = *std::move(text);
-  subject.model = *std::move(model);
-  return subject;
 }
 
 /// The layers that a file without a model defines; nothing if it has one.
@@ -115,39 +82,91 @@ absl::StatusOr<std::vector<std::string>> layersOf(Workspace& workspace, const st
   return layers;
 }
 
-}  // namespace
-
-absl::StatusOr<CheckSubjects> checkSubjects(const std::string& layerOrFile) {
-  CheckSubjects result;
-  absl::StatusOr<std::unique_ptr<Workspace>> workspace = Workspace::create();
-  if (!workspace.ok()) return workspace.status();
-  result.workspace = *std::move(workspace);
-  std::vector<std::string> layers = {layerOrFile};
-  if (llvm::sys::fs::exists(layerOrFile) &&
-      !result.workspace->registry().FindLayer(layerOrFile).ok()) {
-    absl::StatusOr<std::vector<std::string>> found = layersOf(*result.workspace, layerOrFile);
-    if (!found.ok()) return found.status();
-    layers = *found;
-    if (layers.empty()) {
-      absl::StatusOr<CheckSubject> subject = fileSubject(*result.workspace, layerOrFile);
-      if (!subject.ok()) return subject.status();
-      result.subjects.push_back(*std::move(subject));
-      return result;
-    }
-    // The file is a plugin from now on.
-    std::vector<std::string> plugins = absl::GetFlag(FLAGS_plugin);
-    plugins.push_back(layerOrFile);
-    absl::SetFlag(&FLAGS_plugin, plugins);
-    workspace = Workspace::create();
-    if (!workspace.ok()) return workspace.status();
-    result.workspace = *std::move(workspace);
-  }
-  for (const std::string& layer : layers) {
-    absl::StatusOr<CheckSubject> subject = layerSubject(*result.workspace, layer);
-    if (!subject.ok()) return subject.status();
-    result.subjects.push_back(*std::move(subject));
-  }
-  return result;
+/// The flags that say which model, plugin or options are meant.
+std::string flagsText() {
+  std::string text;
+  for (const std::string& plugin : absl::GetFlag(FLAGS_plugin))
+    absl::StrAppend(&text, " --plugin=", plugin);
+  for (const std::string& entry : absl::GetFlag(FLAGS_set))
+    absl::StrAppend(&text, " --set ", entry);
+  if (isGiven("model")) absl::StrAppend(&text, " --model=", absl::GetFlag(FLAGS_model));
+  if (isGiven("experiment"))
+    absl::StrAppend(&text, " --experiment=", absl::GetFlag(FLAGS_experiment));
+  if (isGiven("isa")) absl::StrAppend(&text, " --isa=", absl::GetFlag(FLAGS_isa));
+  return text;
 }
 
-}  // namespace weir
+bool isLibrary(const std::string& file) { return absl::EndsWith(file, ".so"); }
+
+}  // namespace
+
+absl::StatusOr<CheckSubject> layerSubject(Workspace& workspace, const std::string& name,
+                                          int64_t features) {
+  absl::StatusOr<const runtime::RegisteredLayer*> layer = workspace.registry().FindLayer(name);
+  if (!layer.ok()) return layer.status();
+  CheckSubject subject;
+  subject.name = absl::StrCat("layer ", name);
+  subject.argument = absl::StrCat(name, flagsText());
+  subject.text = *(*layer)->ir;
+  subject.source = (*layer)->source;
+  subject.features = features;
+  auto module = workspace.parseText(subject.text, subject.source);
+  if (!module.ok()) return module.status();
+  auto definition = (*module)->lookupSymbol<LayerOp>(name);
+  if (!definition)
+    return absl::InternalError(absl::StrCat(subject.source, " doesn't define '", name, "'"));
+  absl::StatusOr<std::string> text = modelAround(name, definition, features);
+  if (!text.ok()) return text.status();
+  absl::StatusOr<LoadedModel> model =
+      loadModelText(workspace, *text, absl::StrCat("<model of layer ", name, ">"));
+  if (!model.ok()) return model.status();
+  subject.model = *std::move(model);
+  return subject;
+}
+
+absl::StatusOr<CheckSubject> modelSubject(Workspace& workspace, const std::string& file) {
+  absl::StatusOr<std::string> text = runtime::ReadFile(file);
+  if (!text.ok()) return text.status();
+  absl::StatusOr<LoadedModel> model = loadModel(workspace, file);
+  if (!model.ok()) return model.status();
+  CheckSubject subject;
+  subject.name = subject.source = file;
+  subject.argument = absl::StrCat(file, flagsText());
+  subject.text = *std::move(text);
+  subject.model = *std::move(model);
+  return subject;
+}
+
+absl::StatusOr<CheckTarget> openTarget(const std::string& layerOrFile) {
+  CheckTarget target;
+  absl::StatusOr<std::unique_ptr<Workspace>> workspace = Workspace::create();
+  if (!workspace.ok()) return workspace.status();
+  target.workspace = *std::move(workspace);
+  target.layers = {layerOrFile};
+  if (target.workspace->registry().FindLayer(layerOrFile).ok() ||
+      !llvm::sys::fs::exists(layerOrFile))
+    return target;
+  target.layers.clear();
+  if (!isLibrary(layerOrFile)) {
+    auto layers = layersOf(*target.workspace, layerOrFile);
+    if (!layers.ok()) return layers.status();
+    target.layers = *std::move(layers);
+    if (target.layers.empty()) {
+      target.modelFile = layerOrFile;
+      return target;
+    }
+  }
+  target.plugin = layerOrFile;
+  std::vector<std::string> plugins = absl::GetFlag(FLAGS_plugin);
+  plugins.push_back(layerOrFile);
+  absl::SetFlag(&FLAGS_plugin, plugins);
+  workspace = Workspace::create();
+  if (!workspace.ok()) return workspace.status();
+  target.workspace = *std::move(workspace);
+  if (isLibrary(layerOrFile))
+    for (const auto& [name, layer] : target.workspace->registry().layers())
+      if (absl::StartsWith(layer.source, layerOrFile)) target.layers.push_back(name);
+  return target;
+}
+
+}  // namespace weir::check
