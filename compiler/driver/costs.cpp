@@ -45,7 +45,8 @@ Cost costOf(Operation* op) {
   for (Type type : op->getResultTypes()) {
     if (!isa<RankedTensorType>(type)) continue;
     cost.bytes += byteCount(type);
-    cost.flops += elementCount(type);
+    // Ops on shapes move numbers and make none.
+    if (!isa_and_present<tensor::TensorDialect>(op->getDialect())) cost.flops += elementCount(type);
   }
   return cost;
 }

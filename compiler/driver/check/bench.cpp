@@ -75,18 +75,20 @@ absl::Status DiagnosticCapture::status(const absl::Status& status) const {
 Bench::Bench(Workspace& workspace, const CheckSubject& subject)
     : workspace_(workspace), subject_(subject), tokens_(smallestTable(subject.model.function())) {}
 
-absl::StatusOr<mlir::ModuleOp> Bench::expanded(bool segments) {
-  if (!segments) return *subject_.model.expanded;
-  if (!withSegments_) {
+absl::StatusOr<mlir::ModuleOp> Bench::expanded(bool segments, bool start) {
+  if (!segments && !start) return *subject_.model.expanded;
+  mlir::OwningOpRef<mlir::ModuleOp>& known = expanded_[{segments, start}];
+  if (!known) {
     ExpansionOptions options;
     options.resolver = resolverFrom(workspace_.registry());
     options.model = ModelOp(subject_.model.model).getSymName().str();
-    options.segments = options.start = true;
+    options.segments = segments;
+    options.start = start;
     auto expanded = expandModel(*subject_.model.module, options);
     if (mlir::failed(expanded)) return workspace_.failed();
-    withSegments_ = std::move(*expanded);
+    known = std::move(*expanded);
   }
-  return *withSegments_;
+  return *known;
 }
 
 absl::StatusOr<runtime::Program> Bench::compile(mlir::ModuleOp module, bool separate) {
@@ -104,20 +106,48 @@ absl::StatusOr<const runtime::Program*> Bench::program(const Build& build) {
   auto known = programs_.find(build);
   if (known != programs_.end()) return &known->second;
   DiagnosticCapture diagnostics(workspace_.context());
-  absl::StatusOr<mlir::ModuleOp> model = expanded(build.segments);
+  absl::StatusOr<mlir::ModuleOp> model = expanded(build.segments, /*start=*/build.segments);
   if (!model.ok()) return diagnostics.status(model.status());
   RunSettings settings;
   auto shapes = inputShapes(subject_.model, build.batch, build.length);
   if (!shapes.ok()) return shapes.status();
   settings.inputShapes = *std::move(shapes);
   settings.precision = build.precision;
-  settings.gradients = true;
+  settings.gradients = build.gradients;
   settings.separate = build.separate;
   auto module = buildRunModule(*model, settings);
   if (mlir::failed(module)) return diagnostics.status(workspace_.failed());
   absl::StatusOr<runtime::Program> program = compile(**module, build.separate);
   if (!program.ok()) return diagnostics.status(program.status());
   return &programs_.emplace(build, *std::move(program)).first->second;
+}
+
+absl::StatusOr<mlir::OwningOpRef<mlir::ModuleOp>> Bench::streamModule(const StreamBuild& build,
+                                                                      Precision precision,
+                                                                      Level level) {
+  absl::StatusOr<mlir::ModuleOp> model = expanded(build.segments, /*start=*/true);
+  if (!model.ok()) return model.status();
+  StreamSettings settings;
+  settings.batch = build.batch;
+  settings.chunk = build.chunk;
+  settings.context = build.context;
+  settings.precision = precision;
+  settings.segments = build.segments;
+  settings.stopAfter = level;
+  auto module = buildStreamModule(*model, settings);
+  if (mlir::failed(module)) return workspace_.failed();
+  return std::move(*module);
+}
+
+absl::StatusOr<const runtime::Program*> Bench::stream(const StreamBuild& build) {
+  auto known = streams_.find(build);
+  if (known != streams_.end()) return &known->second;
+  DiagnosticCapture diagnostics(workspace_.context());
+  auto module = streamModule(build, Precision::F64, Level::Optimized);
+  if (!module.ok()) return diagnostics.status(module.status());
+  absl::StatusOr<runtime::Program> program = compile(**module, /*separate=*/false);
+  if (!program.ok()) return diagnostics.status(program.status());
+  return &streams_.emplace(build, *std::move(program)).first->second;
 }
 
 Tensors Bench::parameters(const runtime::Program& program) {
@@ -142,8 +172,9 @@ Tensors Bench::parameters(const runtime::Program& program) {
 absl::StatusOr<Tensors> Bench::values(const Build& build) {
   absl::StatusOr<const runtime::Program*> compiled = program(build);
   if (!compiled.ok()) return compiled.status();
-  const runtime::EntryPoint* entry = (*compiled)->FindEntryPoint("gradients");
-  if (!entry) return absl::InternalError("the program has no entry point 'gradients'");
+  const runtime::EntryPoint* entry =
+      (*compiled)->FindEntryPoint(build.gradients ? "gradients" : "run");
+  if (!entry) return absl::InternalError("the program lacks an entry point");
   Tensors values = parameters(**compiled);
   for (const TensorSpec& spec : entry->inputs) {
     bool isZero = spec.name == "segments" || spec.name == "start";

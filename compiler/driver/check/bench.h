@@ -14,6 +14,7 @@
 #include "compiler/dialect/experiment_ops.h"
 #include "compiler/driver/check/subject.h"
 #include "compiler/driver/check/values.h"
+#include "compiler/entry_points/programs.h"
 #include "runtime/device/cpu/cpu_device.h"
 #include "runtime/program/session.h"
 
@@ -27,9 +28,22 @@ struct Build {
   bool separate = false;
   /// The inputs `segments` and `start`.
   bool segments = false;
+  /// The entry point `gradients`.
+  bool gradients = true;
 
-  auto key() const { return std::make_tuple(batch, length, precision, separate, segments); }
+  auto key() const {
+    return std::make_tuple(batch, length, precision, separate, segments, gradients);
+  }
   bool operator<(const Build& other) const { return key() < other.key(); }
+};
+
+/// A way to compile a stream (entry_points/programs.h), in f64.
+struct StreamBuild {
+  int64_t batch = 1, chunk = 0, context = 0;
+  bool segments = false;
+
+  auto key() const { return std::make_tuple(batch, chunk, context, segments); }
+  bool operator<(const StreamBuild& other) const { return key() < other.key(); }
 };
 
 struct RunOptions {
@@ -61,11 +75,18 @@ class Bench {
   const CheckSubject& subject() const { return subject_; }
   const LoadedModel& model() const { return subject_.model; }
 
-  /// The expanded model; with `segments` it takes segment ids and a start position.
-  absl::StatusOr<mlir::ModuleOp> expanded(bool segments);
+  /// The expanded model; it may take segment ids and a start position.
+  absl::StatusOr<mlir::ModuleOp> expanded(bool segments, bool start);
 
   /// Compiled at the first call. An error has the compiler's diagnostics as its message.
   absl::StatusOr<const runtime::Program*> program(const Build& build);
+
+  /// The same for a stream.
+  absl::StatusOr<const runtime::Program*> stream(const StreamBuild& build);
+
+  /// The entry points of a stream before kernels are formed.
+  absl::StatusOr<mlir::OwningOpRef<mlir::ModuleOp>> streamModule(const StreamBuild& build,
+                                                                 Precision precision, Level level);
 
   /// Turns entry points into a program: with `separate`, a kernel for each op.
   absl::StatusOr<runtime::Program> compile(mlir::ModuleOp module, bool separate);
@@ -102,9 +123,10 @@ class Bench {
   Workspace& workspace_;
   const CheckSubject& subject_;
   int64_t tokens_;
-  mlir::OwningOpRef<mlir::ModuleOp> withSegments_;
+  std::map<std::pair<bool, bool>, mlir::OwningOpRef<mlir::ModuleOp>> expanded_;
   std::unique_ptr<runtime::CpuDevice> device_;
   std::map<Build, runtime::Program> programs_;
+  std::map<StreamBuild, runtime::Program> streams_;
   std::map<RunningKey, Running> running_;
 };
 

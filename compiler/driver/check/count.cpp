@@ -57,13 +57,13 @@ class Counter {
       absl::Status status = count(block, 1);
       if (!status.ok()) return status;
     }
-    if (!touches) return absl::OkStatus();
     for (BlockArgument argument : function.getArguments()) bytes += readOf(argument);
     for (Type type : function.getResultTypes()) bytes += bytesOf(type);
     return absl::OkStatus();
   }
 
   double flops = 0, bytes = 0;
+  bool copies() const { return !touches; }
 
  private:
   absl::Status count(Block& block, double times) {
@@ -156,6 +156,7 @@ absl::Status countAlone(Operation* op, CountedOp& counted) {
   absl::Status status = counter.count(*module->getOps<func::FuncOp>().begin());
   counted.flops = counter.flops;
   counted.bytes = counter.bytes;
+  counted.copies = counter.copies();
   return status;
 }
 

@@ -24,8 +24,10 @@ struct CountedOp {
   /// Everything that a loop visits counts, masked or not.
   double flops = 0;
   /// What it reads and writes from outside, each once; of a table, the rows that are looked up.
-  /// None if all it does is to rename or to copy.
   double bytes = 0;
+  /// Whether all it does is to rename, to fill or to copy, which other ops may take over: it moves
+  /// these bytes or none.
+  bool copies = false;
 };
 
 /// Counts each op of an expanded model that takes or makes a tensor, at a batch and a length, in

@@ -60,6 +60,8 @@ mlir::Operation* findLookingAhead(mlir::func::FuncOp function);
 absl::StatusOr<Verdict> checkText(Bench& bench, const Case& at);
 absl::StatusOr<Verdict> checkFused(Bench& bench, const Case& at);
 absl::StatusOr<Verdict> checkGradients(Bench& bench, const Case& at);
+absl::StatusOr<Verdict> checkStreaming(Bench& bench, const Case& at);
+absl::StatusOr<Verdict> checkPacking(Bench& bench, const Case& at);
 absl::StatusOr<Verdict> checkCausality(Bench& bench, const Case& at);
 absl::StatusOr<Verdict> checkLength(Bench& bench, const Case& at);
 absl::StatusOr<Verdict> checkPoison(Bench& bench, const Case& at);

@@ -19,6 +19,9 @@ constexpr int64_t kPrime = 13, kLongPrime = 67;
 std::vector<int64_t> once(int64_t) { return {kPrime}; }
 std::vector<int64_t> onceLonger(int64_t) { return {kLongPrime}; }
 
+// More than a chunk, so that states cross borders.
+std::vector<int64_t> beyondBlock(int64_t block) { return {block + kPrime}; }
+
 }  // namespace
 
 std::string Case::str() const {
@@ -44,6 +47,9 @@ const std::vector<Kind>& kinds() {
       {"fused", "as compiled to run = every op by itself", once, true, checkFused},
       {"gradients", "against finite differences in f64, initial states included",
        [](int64_t) { return std::vector<int64_t>{1, kPrime}; }, true, checkGradients},
+      {"step", "step by step = chunk by chunk = whole", beyondBlock, true, checkStreaming},
+      {"packed", "documents in a row = each alone, and none sees another", beyondBlock, true,
+       checkPacking},
       {"causality", "no output depends on a later input", once, true, checkCausality},
       {"lengths", "any length: 1, a prime, a block and one more or less",
        [](int64_t block) { return std::vector<int64_t>{1, kLongPrime, block - 1, block + 1}; },

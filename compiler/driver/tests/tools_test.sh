@@ -74,7 +74,7 @@ weir.layer @twice(%x: !seq) -> !seq attributes {doc = "x + sigmoid(x)"} {
 MODEL
 says ' 0 failed' check twice.mlir --only=gradients
 if "$weir" check twice.mlir --device=abacus > out.txt 2>&1; then fail "weir check --device=abacus"; fi
-grep -q "--device can't be 'abacus': there is cpu" out.txt || fail "--device=abacus: $(cat out.txt)"
+grep -q -- "--device can't be 'abacus': there is cpu" out.txt || fail "--device=abacus: $(cat out.txt)"
 if "$weir" check twice.mlir --only=taste > out.txt 2>&1; then fail "weir check --only=taste"; fi
 grep -q 'there are text, ' out.txt || fail "--only=taste: $(cat out.txt)"
 sed 's/arith.addf %x, %s/arith.divf %z, %z/; s/%s = weir.sigmoid %x/%z = arith.subf %x, %x/' twice.mlir > zero.mlir
