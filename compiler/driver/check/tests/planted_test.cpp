@@ -116,8 +116,7 @@ TEST(Planted, DegreeThatLies) {
 }
 
 TEST(Planted, ReadsWhatNobodyWrote) {
-  expectCaught(unary("planted.unwritten %a {reads}"), "poison",
-               "--batch=1 --length=2 --features=1");
+  expectCaught(unary("planted.unwritten %a {reads}"), "poison", "--batch=1 --length=2");
   expectPasses(unary("planted.unwritten %a"));
 }
 
