@@ -78,7 +78,7 @@ grep -q -- "--device can't be 'abacus': there is cpu" out.txt || fail "--device=
 if "$weir" check twice.mlir --only=taste > out.txt 2>&1; then fail "weir check --only=taste"; fi
 grep -q 'there are text, ' out.txt || fail "--only=taste: $(cat out.txt)"
 sed 's/arith.addf %x, %s/arith.divf %z, %z/; s/%s = weir.sigmoid %x/%z = arith.subf %x, %x/' twice.mlir > zero.mlir
-if "$weir" check zero.mlir > out.txt 2>&1; then fail "0 / 0 passed weir check"; fi
-grep -q 'FAIL  gradients  length 1 .*no finite number' out.txt && grep -q 'weir check zero --plugin=zero.mlir --only=gradients --batch=1 --length=1 --features=1' out.txt || fail "weir check: $(cat out.txt)"
+if "$weir" check zero.mlir --only=gradients > out.txt 2>&1; then fail "0 / 0 passed weir check"; fi
+grep -q 'FAIL  gradients  length 1 .*no finite number' out.txt && grep -q 'weir check twice --plugin=zero.mlir --only=gradients --batch=1 --length=1 --features=1' out.txt || fail "weir check: $(cat out.txt)"
 says '^twice  twice.mlir' layers --plugin=twice.mlir
 echo passed
