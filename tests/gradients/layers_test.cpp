@@ -72,9 +72,9 @@ INSTANTIATE_TEST_SUITE_P(
     testing::Values(Layer{"flash {head = 6, chunk = 8}", {1, 7, 8, 9, 41}},
                     Layer{"flash {head = 6, chunk = 8, causal = false, norm = \"scale\"}",
                           {1, 9, 41}},
-                    Layer{"flash {head = 5, chunk = 64}", {257}},
+                    Layer{"flash {head = 6, chunk = 64}", {257}},
                     Layer{"gau {head = 6, length = 70}", {1, 13, 65}},
-                    Layer{"gau {head = 5, length = 260}", {257}},
+                    Layer{"gau {head = 6, length = 260}", {257}},
                     Layer{"gau {head = 6, length = 70, causal = false, norm = \"scale\"}", {13}},
                     Layer{"gau {head = 6, bias = \"none\"}", {13}}));
 
