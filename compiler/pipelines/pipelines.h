@@ -14,14 +14,14 @@ namespace weir {
 void addSimplify(mlir::OpPassManager& passes, bool fuse = true);
 
 struct FormKernelsOptions {
-  /// Every op by itself, as its decomposition has it: nothing is folded, absorbed or fused. Slow,
-  /// and what the fused form is held against.
-  bool separate = false;
   /// Ops that share a kernel; 1 keeps every op on its own, which is slow and easy to understand.
   int64_t maxOps = 64;
   /// Without it nothing is put into one op with something else either, so that the result of every
   /// op of a model is somewhere in memory.
   bool fuse = true;
+  /// Every op by itself, as its decomposition has it: nothing is folded, absorbed or fused. Slow,
+  /// and what the fused form is held against.
+  bool separate = false;
 };
 
 /// From functions on static tensors to launches of kernels. For functions that hold a forward or a
