@@ -216,7 +216,10 @@ absl::StatusOr<std::string> findFirstNonFinite(Workspace& workspace, const Loade
                                /*fuse=*/false);
   if (!module.ok()) return module.status();
   PassManager passes(&workspace.context());
-  addFormKernels(passes, {/*maxOps=*/1, /*fuse=*/false});
+  FormKernelsOptions singleOps;
+  singleOps.maxOps = 1;
+  singleOps.fuse = false;
+  addFormKernels(passes, singleOps);
   if (failed(passes.run(**module))) return workspace.failed();
   // Functions are inlined into the step when it is planned.
   for (auto function : (*module)->getOps<func::FuncOp>())

@@ -34,7 +34,9 @@ void compileAndRun(const std::string& text, int64_t maxOps, Run& run) {
   auto module = mlir::parseSourceString<mlir::ModuleOp>(text, &context);
   ASSERT_TRUE(module);
   mlir::PassManager passes(&context);
-  addFormKernels(passes, {maxOps});
+  FormKernelsOptions options;
+  options.maxOps = maxOps;
+  addFormKernels(passes, options);
   ASSERT_TRUE(mlir::succeeded(passes.run(*module)));
   mlir::FailureOr<runtime::Program> program =
       buildProgram(*module, ProgramOptions{{IsaLevel::Avx2}, {}});
