@@ -146,7 +146,7 @@ static LogicalResult verifyName(Operation* op, StringRef name, ArrayRef<StringRe
 
 LogicalResult TaskOp::verify() {
   if (getName().empty()) return emitOpError() << "needs the name of a task";
-  if (Attribute batch = getSettings().get("batch"))
+  if (Attribute batch = getSettings().get("batch"); batch && !isa<FlatSymbolRefAttr>(batch))
     if (!isWholeNumber(batch) || cast<IntegerAttr>(batch).getInt() <= 0)
       return emitOpError() << "has setting 'batch' = " << batch
                            << ", but it must be a whole number above 0";
@@ -215,6 +215,23 @@ static Part firstOf(ExperimentOp op) {
 
 TaskOp ExperimentOp::getTask() { return firstOf<TaskOp>(*this); }
 OptimizerOp ExperimentOp::getOptimizer() { return firstOf<OptimizerOp>(*this); }
+/// The option of `model` that a setting names, if it has a plain default.
+static Attribute optionValue(ModelOp model, FlatSymbolRefAttr name) {
+  for (ConfigOp config : model.getBody().getOps<ConfigOp>())
+    if (config.getName() == name.getValue()) return config.getDefaultValueAttr();
+  return nullptr;
+}
+
+DictionaryAttr ExperimentOp::getTaskSettings() {
+  auto model = SymbolTable::lookupNearestSymbolFrom<ModelOp>(*this, getModelAttr());
+  NamedAttrList settings;
+  for (NamedAttribute setting : getTask().getSettings()) {
+    auto option = dyn_cast<FlatSymbolRefAttr>(setting.getValue());
+    settings.append(setting.getName(), option ? optionValue(model, option) : setting.getValue());
+  }
+  return settings.getDictionary(getContext());
+}
+
 ScheduleOp ExperimentOp::getSchedule() { return firstOf<ScheduleOp>(*this); }
 TrainOp ExperimentOp::getTrain() { return firstOf<TrainOp>(*this); }
 
@@ -237,8 +254,15 @@ LogicalResult ExperimentOp::verifyRegions() {
 LogicalResult ExperimentOp::verifySymbolUses(SymbolTableCollection& symbolTable) {
   Operation* model = symbolTable.lookupNearestSymbolFrom(*this, getModelAttr());
   if (!model) return emitOpError() << "names the model '@" << getModel() << "', which isn't there";
-  if (!isa<ModelOp>(model))
-    return emitOpError() << "names '@" << getModel() << "', which is no 'weir.model'";
+  auto known = dyn_cast<ModelOp>(model);
+  if (!known) return emitOpError() << "names '@" << getModel() << "', which is no 'weir.model'";
+  for (NamedAttribute setting : getTask().getSettings()) {
+    auto option = dyn_cast<FlatSymbolRefAttr>(setting.getValue());
+    if (option && !optionValue(known, option))
+      return getTask().emitOpError() << "has setting '" << setting.getName().strref()
+                                     << "' = " << option << ", but the model '@" << getModel()
+                                     << "' has no option of that name with a plain default";
+  }
   return success();
 }
 

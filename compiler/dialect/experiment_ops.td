@@ -14,7 +14,8 @@ def Weir_ExperimentOp : Weir_Op<"experiment", [IsolatedFromAbove, Symbol, Single
     (the default), `bf16` (mixed precision) or `f64`; `seed` (default 1) fixes initial values, data and dropout.
 
     On the command line, `--set optimizer.lr=1e-3` overrides a setting (`task`, `optimizer`, `schedule`, `train`, and
-    `precision` and `seed` alone), and `--set hidden=128` an option of the model.
+    `precision` and `seed` alone), and `--set hidden=128` an option of the model. A name that the model doesn't have, such as
+    `batch`, is that of the task's setting, if the file gives it one.
 
     ```mlir
     weir.experiment @main model(@lm) precision(bf16) seed(1) {
@@ -43,6 +44,8 @@ def Weir_ExperimentOp : Weir_Op<"experiment", [IsolatedFromAbove, Symbol, Single
     OptimizerOp getOptimizer();
     ScheduleOp getSchedule();
     TrainOp getTrain();
+    /// The task's settings, with options of the model where they are named.
+    ::mlir::DictionaryAttr getTaskSettings();
   }];
 }
 
@@ -54,9 +57,12 @@ def Weir_TaskOp : Weir_SettingsOp<"task", [HasParent<"ExperimentOp">]> {
   let summary = "where the tokens and targets come from";
   let description = [{
     A task by its name in the registry, with its settings; which there are, the task says. Every task knows `batch`.
+    A setting may be an option of the model (`@length`), so that both are changed at once; the option must have a default that is
+    a plain value.
 
     ```mlir
     weir.task "selective_copy" {length = 64, data_tokens = 16, batch = 16}
+    weir.task "text" {context = @length, batch = 8}
     ```
   }];
   let arguments = (ins StrAttr:$name, DictionaryAttr:$settings);

@@ -89,7 +89,10 @@ absl::StatusOr<mlir::OwningOpRef<mlir::ModuleOp>> entryPoints(Workspace& workspa
   metadata = {{"experiment", loaded.text()}};
   if (entry == "stream") return streamEntryPoints(workspace, loaded, level, metadata);
   if (entry == "train") {
-    absl::StatusOr<std::unique_ptr<runtime::Task>> task = makeTask(workspace, loaded);
+    // A level can be shown without the data; a program says which byte each token stands for.
+    bool isProgram = !absl::GetFlag(FLAGS_emit).empty();
+    absl::StatusOr<std::unique_ptr<runtime::Task>> task =
+        isProgram ? makeTask(workspace, loaded) : makeTaskOrRandom(workspace, loaded);
     if (!task.ok()) return task.status();
     (*task)->spec().text.AddTo(&metadata);
     return trainingModule(workspace, loaded, **task, /*evaluateOnly=*/false, level);

@@ -97,7 +97,7 @@ absl::Status run(const Arguments& arguments) {
       loaded->experiment && (absl::GetFlag(FLAGS_memory) || absl::GetFlag(FLAGS_batch) == 0 ||
                              absl::GetFlag(FLAGS_length) == 0);
   if (needsTask) {
-    absl::StatusOr<std::unique_ptr<runtime::Task>> made = makeTask(**workspace, *loaded);
+    absl::StatusOr<std::unique_ptr<runtime::Task>> made = makeTaskOrRandom(**workspace, *loaded);
     if (!made.ok()) return made.status();
     task = *std::move(made);
   }

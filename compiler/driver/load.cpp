@@ -11,6 +11,7 @@
 #include "compiler/driver/flags.h"
 #include "compiler/entry_points/programs.h"
 #include "compiler/transforms/expand.h"
+#include "runtime/data/random_tokens.h"
 
 namespace weir {
 
@@ -114,6 +115,32 @@ void readInOrder(const runtime::TaskRegistry& tasks, const std::string& name,
     if (option.name == "order") options.try_emplace("order", std::string("stream"));
 }
 
+/// Whether the task could say what its batches look like, but has no file to fill them from.
+bool lacksData(const runtime::TaskRegistry& tasks, const std::string& name,
+               const runtime::OptionMap& options) {
+  absl::StatusOr<const runtime::TaskInfo*> info = tasks.Find(name);
+  return info.ok() && (*info)->outline && options.count("data") == 0;
+}
+
+/// Random tokens for a task; a vocabulary that its data would decide is that of the model's output.
+absl::StatusOr<std::unique_ptr<runtime::Task>> randomTask(const runtime::TaskRegistry& tasks,
+                                                          const std::string& name,
+                                                          const runtime::OptionMap& options,
+                                                          func::FuncOp model) {
+  absl::StatusOr<runtime::TaskSpec> spec = tasks.Outline(name, options);
+  if (!spec.ok()) return spec.status();
+  if (spec->vocabulary == 0) {
+    auto type = dyn_cast<RankedTensorType>(model.getResultTypes().front());
+    spec->vocabulary = type && type.getRank() > 0 ? type.getShape().back() : 0;
+  }
+  if (spec->vocabulary <= 0)
+    return absl::InvalidArgumentError(
+        absl::StrCat("the task '", name,
+                     "' needs its data: neither it nor the model says how many tokens there "
+                     "are"));
+  return runtime::RandomTokens(*std::move(spec));
+}
+
 }  // namespace
 
 absl::StatusOr<OwningOpRef<ModuleOp>> expand(Workspace& workspace, const LoadedModel& loaded,
@@ -161,8 +188,11 @@ absl::StatusOr<LoadedModel> loadModelText(Workspace& workspace, const std::strin
   return resolve(workspace, *std::move(module), name, /*useFlags=*/false);
 }
 
+namespace {
+
 absl::StatusOr<std::unique_ptr<runtime::Task>> makeTask(const Workspace& workspace,
-                                                        const LoadedModel& loaded) {
+                                                        const LoadedModel& loaded,
+                                                        bool mayBeRandom) {
   ExperimentOp experiment = loaded.experiment;
   if (!experiment) {
     return absl::FailedPreconditionError(
@@ -171,12 +201,16 @@ absl::StatusOr<std::unique_ptr<runtime::Task>> makeTask(const Workspace& workspa
   absl::StatusOr<runtime::TaskRegistry> tasks = workspace.tasks();
   if (!tasks.ok()) return tasks.status();
   TaskOp op = experiment.getTask();
+  std::string name = op.getName().str();
   runtime::OptionMap options;
-  for (NamedAttribute setting : op.getSettings())
+  for (NamedAttribute setting : experiment.getTaskSettings())
     options[setting.getName().str()] = toOption(setting.getValue());
   bool carries = carriesState(experiment);
-  if (carries) readInOrder(*tasks, op.getName().str(), options);
-  absl::StatusOr<std::unique_ptr<runtime::Task>> task = tasks->Create(op.getName().str(), options);
+  if (carries) readInOrder(*tasks, name, options);
+  absl::StatusOr<std::unique_ptr<runtime::Task>> task =
+      mayBeRandom && lacksData(*tasks, name, options)
+          ? randomTask(*tasks, name, options, loaded.function())
+          : tasks->Create(name, options);
   if (!task.ok()) {
     // With the place of the task in the file.
     op.emitError() << std::string(task.status().message());
@@ -185,10 +219,22 @@ absl::StatusOr<std::unique_ptr<runtime::Task>> makeTask(const Workspace& workspa
   if (carries && (*task)->spec().stream_batches == 0) {
     experiment.getTrain().emitError() << "state = \"carry\" needs a task whose batches continue "
                                          "one another, but those of the task '"
-                                      << op.getName() << "' have nothing to do with each other";
+                                      << name << "' have nothing to do with each other";
     return reported();
   }
   return task;
+}
+
+}  // namespace
+
+absl::StatusOr<std::unique_ptr<runtime::Task>> makeTask(const Workspace& workspace,
+                                                        const LoadedModel& loaded) {
+  return makeTask(workspace, loaded, /*mayBeRandom=*/false);
+}
+
+absl::StatusOr<std::unique_ptr<runtime::Task>> makeTaskOrRandom(const Workspace& workspace,
+                                                                const LoadedModel& loaded) {
+  return makeTask(workspace, loaded, /*mayBeRandom=*/true);
 }
 
 }  // namespace weir

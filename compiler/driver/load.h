@@ -56,6 +56,11 @@ absl::StatusOr<mlir::OwningOpRef<mlir::ModuleOp>> expand(Workspace& workspace,
 absl::StatusOr<std::unique_ptr<runtime::Task>> makeTask(const Workspace& workspace,
                                                         const LoadedModel& loaded);
 
+/// The same, but with random tokens for a task that needs a data file and isn't given one: for what
+/// only asks for the shape of a batch.
+absl::StatusOr<std::unique_ptr<runtime::Task>> makeTaskOrRandom(const Workspace& workspace,
+                                                                const LoadedModel& loaded);
+
 }  // namespace weir
 
 #endif  // WEIR_COMPILER_DRIVER_LOAD_H_

@@ -24,7 +24,7 @@ namespace {
 std::optional<int64_t> taskSetting(const LoadedModel& loaded, StringRef name) {
   ExperimentOp experiment = loaded.experiment;
   if (!experiment) return std::nullopt;
-  auto value = experiment.getTask().getSettings().getAs<IntegerAttr>(name);
+  auto value = experiment.getTaskSettings().getAs<IntegerAttr>(name);
   return value ? std::optional<int64_t>(value.getInt()) : std::nullopt;
 }
 

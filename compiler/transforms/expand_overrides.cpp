@@ -112,6 +112,11 @@ LogicalResult setOfExperiment(ExperimentOp experiment, StringRef key, StringRef 
   return setSetting(schedule, setting, key, text);
 }
 
+bool hasOption(ModelOp model, StringRef key) {
+  return llvm::any_of(model.getBody().getOps<ConfigOp>(),
+                      [&](ConfigOp config) { return config.getName() == key; });
+}
+
 LogicalResult setOfModel(ModelOp model, StringRef key, StringRef text) {
   for (ConfigOp config : model.getBody().getOps<ConfigOp>()) {
     if (config.getName() != key) continue;
@@ -164,7 +169,11 @@ LogicalResult applyOverrides(ModuleOp module,
     if (failed(model)) return failure();
     if (!*model)
       return module.emitError() << "--set " << key << "=" << value << ": the file has no model";
-    if (failed(setOfModel(*model, key, value))) return failure();
+    bool isOfTask = *experiment && experiment->getModel() == model->getSymName() &&
+                    !hasOption(*model, key) && experiment->getTask().getSettings().contains(key);
+    if (failed(isOfTask ? setSetting(experiment->getTask(), key, key, value)
+                        : setOfModel(*model, key, value)))
+      return failure();
   }
   return success();
 }

@@ -43,4 +43,17 @@ absl::StatusOr<std::unique_ptr<Task>> TaskRegistry::Create(absl::string_view nam
   return (*info)->create(*resolved);
 }
 
+absl::StatusOr<TaskSpec> TaskRegistry::Outline(absl::string_view name,
+                                               const OptionMap& options) const {
+  absl::StatusOr<const TaskInfo*> info = Find(name);
+  if (!info.ok()) return info.status();
+  absl::StatusOr<OptionMap> resolved = ResolveOptions(name, (*info)->options, options);
+  if (!resolved.ok()) return resolved.status();
+  if (!(*info)->outline) {
+    return absl::FailedPreconditionError(
+        absl::StrCat("what the batches of the task '", name, "' look like, only its data say"));
+  }
+  return (*info)->outline(*resolved);
+}
+
 }  // namespace weir::runtime

@@ -26,6 +26,9 @@ struct TaskInfo {
   std::vector<TaskOption> options;
   // Gets all options, of the declared types.
   std::function<absl::StatusOr<std::unique_ptr<Task>>(const OptionMap&)> create;
+  // What its batches look like, as far as that is known without the data: a vocabulary that the
+  // data decides is 0. Null where a task has no data or can't say. Gets the same options.
+  std::function<absl::StatusOr<TaskSpec>(const OptionMap&)> outline = nullptr;
 };
 
 class TaskRegistry {
@@ -41,6 +44,9 @@ class TaskRegistry {
 
   absl::StatusOr<std::unique_ptr<Task>> Create(absl::string_view name,
                                                const OptionMap& options) const;
+
+  // TaskInfo::outline; FailedPrecondition if the task has none.
+  absl::StatusOr<TaskSpec> Outline(absl::string_view name, const OptionMap& options) const;
 
   // Sorted by name.
   const std::map<std::string, TaskInfo, std::less<>>& tasks() const { return tasks_; }

@@ -13,6 +13,7 @@
 #include "runtime/checkpoint/safetensors.h"
 #include "runtime/data/documents.h"
 #include "runtime/data/random.h"
+#include "runtime/data/random_tokens.h"
 #include "runtime/data/segments.h"
 #include "runtime/data/task_registry.h"
 #include "runtime/data/vocabulary.h"
@@ -271,6 +272,48 @@ TEST_F(TextTest, EvaluationStreamsPredictEachByteOnce) {
   for (auto& row : rows) predicted.insert(predicted.end(), row.begin(), row.end());
   for (int i = 751; i < 1000; ++i) expected.push_back(i % 256);
   EXPECT_EQ(predicted, expected);
+}
+
+// What a file's text doesn't change is known without it.
+TEST_F(TextTest, Outline) {
+  OptionMap options = {{"batch", int64_t{3}},
+                       {"context", int64_t{50}},
+                       {"vocabulary", std::string("bytes")},
+                       {"documents", std::string("\n")}};
+  TaskRegistry tasks = TaskRegistry::WithBuiltinTasks();
+  TaskSpec outline = tasks.Outline("text", options).value();
+  EXPECT_TRUE(outline.text == Vocabulary::Bytes());
+  options["data"] = Write("one\ntwo\nthree\nfour\nfive\nsix\nseven\neight\nnine\nten\n");
+  TaskSpec spec = tasks.Create("text", options).value()->spec();
+  EXPECT_EQ(outline.tokens.ToString(), spec.tokens.ToString());
+  EXPECT_EQ(outline.targets.ToString(), spec.targets.ToString());
+  EXPECT_EQ(outline.segments->ToString(), spec.segments->ToString());
+  EXPECT_EQ(outline.vocabulary, spec.vocabulary);
+  options["vocabulary"] = std::string("characters");
+  EXPECT_EQ(tasks.Outline("text", options)->vocabulary, 0);
+  options["context"] = int64_t{0};
+  EXPECT_EQ(tasks.Outline("text", options).status().message(),
+            "the option 'context' of the task 'text' must be from 1 to 1073741824, not 0");
+  EXPECT_EQ(tasks.Outline("tensors", {{"data", std::string("x")}}).status().code(),
+            absl::StatusCode::kFailedPrecondition);
+}
+
+TEST(RandomTokens, FillTheVocabulary) {
+  TaskSpec spec;
+  spec.tokens = {"tokens", ElementType::kI32, {4, 500}};
+  spec.targets = {"targets", ElementType::kI32, {4, 500}};
+  spec.segments = {"segments", ElementType::kI32, {4, 500}};
+  spec.vocabulary = 7;
+  std::unique_ptr<Task> task = RandomTokens(spec);
+  Batch batch = Train(*task, 1, 2);
+  EXPECT_TRUE(batch == Train(*task, 1, 2));
+  EXPECT_FALSE(batch == Train(*task, 2, 2));
+  EXPECT_FALSE(batch == Train(*task, 1, 3));
+  const std::set<int32_t> all = {0, 1, 2, 3, 4, 5, 6};
+  EXPECT_EQ(std::set<int32_t>(batch.tokens.begin(), batch.tokens.end()), all);
+  EXPECT_EQ(std::set<int32_t>(batch.targets.begin(), batch.targets.end()), all);
+  EXPECT_NE(batch.tokens, batch.targets);
+  EXPECT_EQ(batch.segments, std::vector<int32_t>(2000, 0));
 }
 
 TEST_F(TextTest, Errors) {

@@ -127,21 +127,15 @@ absl::StatusOr<PackedRows> PackDocuments(const std::string& text, int64_t train_
   return rows;
 }
 
-absl::StatusOr<std::unique_ptr<Task>> Create(const OptionMap& options) {
+// Errors of the options, the file's place aside.
+absl::Status CheckOptions(const OptionMap& options) {
   for (auto [option, low, high] :
        {std::tuple<const char*, int64_t, int64_t>{"context", 1, int64_t{1} << 30},
         {"batch", 1, int64_t{1} << 20}}) {
     absl::Status status = CheckRange(kName, options, option, low, high);
     if (!status.ok()) return status;
   }
-  const std::string& path = TextOption(options, "data");
-  const std::string& vocabulary = TextOption(options, "vocabulary");
-  const std::string& order = TextOption(options, "order");
   double validation = RealOption(options, "validation");
-  if (path.empty()) {
-    return absl::InvalidArgumentError(
-        "the task 'text' needs the option 'data', the path of a text file");
-  }
   if (!(validation > 0 && validation < 1)) {
     return absl::InvalidArgumentError(absl::StrCat(
         "the option 'validation' of the task 'text' must be between 0 and 1, not ", validation));
@@ -155,22 +149,51 @@ absl::StatusOr<std::unique_ptr<Task>> Create(const OptionMap& options) {
                                                    "' of the task 'text' must be \"", one,
                                                    "\" or \"", other, "\", not \"", given, "\""));
   }
+  if (TextOption(options, "order") == "stream" && !TextOption(options, "documents").empty()) {
+    return absl::InvalidArgumentError(
+        "the task 'text' can't read packed 'documents' in the order \"stream\"");
+  }
+  return absl::OkStatus();
+}
+
+absl::StatusOr<TaskSpec> Outline(const OptionMap& options) {
+  if (absl::Status status = CheckOptions(options); !status.ok()) return status;
+  const int64_t batch = IntegerOption(options, "batch"),
+                context = IntegerOption(options, "context");
+  TaskSpec spec;
+  spec.tokens = {"tokens", ElementType::kI32, {batch, context}};
+  spec.targets = {"targets", ElementType::kI32, {batch, context}};
+  if (!TextOption(options, "documents").empty()) {
+    spec.segments = {"segments", ElementType::kI32, {batch, context}};
+  }
+  if (TextOption(options, "vocabulary") == "bytes") spec.text = Vocabulary::Bytes();
+  spec.vocabulary = spec.text.size();
+  spec.accuracy = true;
+  if (TextOption(options, "order") == "stream") spec.stream_batches = int64_t{1} << 20;
+  return spec;
+}
+
+absl::StatusOr<std::unique_ptr<Task>> Create(const OptionMap& options) {
+  const std::string& path = TextOption(options, "data");
+  if (path.empty()) {
+    return absl::InvalidArgumentError(
+        "the task 'text' needs the option 'data', the path of a text file");
+  }
+  absl::StatusOr<TaskSpec> outline = Outline(options);
+  if (!outline.ok()) return outline.status();
+  TaskSpec spec = *std::move(outline);
   absl::StatusOr<std::string> text = ReadFile(path);
   if (!text.ok()) return text.status();
   int64_t size = text->size(), context = IntegerOption(options, "context");
-  auto train_size = static_cast<int64_t>(size * (1 - validation));
-  bool packed = !TextOption(options, "documents").empty();
+  auto train_size = static_cast<int64_t>(size * (1 - RealOption(options, "validation")));
+  bool packed = spec.segments.has_value();
   if (!packed && (train_size < context + 1 || size - train_size < 2)) {
     return absl::InvalidArgumentError(
         absl::StrCat("'", path, "' is too short: of its ", size, " bytes ", train_size,
                      " are for training, and a window takes ", context + 1));
   }
   int64_t batch = IntegerOption(options, "batch");
-  bool streams = order == "stream";
-  if (streams && packed) {
-    return absl::InvalidArgumentError(
-        "the task 'text' can't read packed 'documents' in the order \"stream\"");
-  }
+  bool streams = spec.stream_batches > 0;
   if (streams && (train_size - 1) / batch < context) {
     return absl::InvalidArgumentError(absl::StrCat(
         "'", path, "' is too short: of its ", size, " bytes ", train_size,
@@ -179,14 +202,9 @@ absl::StatusOr<std::unique_ptr<Task>> Create(const OptionMap& options) {
   absl::StatusOr<PackedRows> rows = PackedRows();
   if (packed) rows = PackDocuments(*text, train_size, options);
   if (!rows.ok()) return rows.status();
-  Vocabulary known = vocabulary == "bytes" ? Vocabulary::Bytes() : Vocabulary::Characters(*text);
-  for (char& c : *text) c = static_cast<char>(known.Number(c));
-  TaskSpec spec;
-  spec.tokens = {"tokens", ElementType::kI32, {batch, context}};
-  spec.targets = {"targets", ElementType::kI32, {batch, context}};
-  spec.vocabulary = known.size();
-  spec.text = std::move(known);
-  spec.accuracy = true;
+  if (spec.text.empty()) spec.text = Vocabulary::Characters(*text);
+  spec.vocabulary = spec.text.size();
+  for (char& c : *text) c = static_cast<char>(spec.text.Number(c));
   if (streams) spec.stream_batches = (train_size - 1) / batch / context;
   if (packed) {
     return PackedTextTask(*std::move(text), std::move(rows->train), std::move(rows->held_out),
@@ -215,7 +233,8 @@ TaskInfo TextTask() {
             "read as if it were alone; empty: the file is one text"},
            {"packing", std::string("fit"),
             "\"fit\": documents fill rows as well as they can; \"order\": they stay in order"}},
-          Create};
+          Create,
+          Outline};
 }
 
 }  // namespace weir::runtime

@@ -55,6 +55,19 @@ weir.experiment @e model(@m) {
 }
 
 // -----
+weir.model @m() {
+  %width = weir.config "width" default 4 : index
+  %length = weir.config "length" default [2 * %width] : index
+  weir.return
+}
+weir.experiment @e model(@m) {
+  // expected-error@+1 {{has setting 'context' = @length, but the model '@m' has no option of that name with a plain default}}
+  weir.task "text" {context = @length, batch = @width}
+  weir.optimizer "adamw" {}
+  weir.train {steps = 1}
+}
+
+// -----
 weir.model @m() { weir.return }
 weir.experiment @e model(@m) {
   // expected-error@+1 {{doesn't know "sgd"; it knows "adamw"}}
