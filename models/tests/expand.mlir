@@ -8,6 +8,11 @@
 // RUN: weir-opt %{root}/models/shakespeare_gau.mlir --weir-expand | FileCheck %s --check-prefix=GAU
 // RUN: weir-opt %{root}/models/shakespeare_transformer_pp.mlir --weir-expand | FileCheck %s --check-prefix=TEXTTF
 // RUN: weir-opt %{root}/models/lm12_flash.mlir --weir-expand | FileCheck %s --check-prefix=LM
+// RUN: weir-opt %{root}/models/lm_mingru.mlir --weir-expand='set=layers=3 set=width=256' | FileCheck %s --check-prefix=MINGRU
+// RUN: weir-opt %{root}/models/lm_gru.mlir --weir-expand | FileCheck %s --check-prefix=LMGRU
+// RUN: weir-opt %{root}/models/lm_flash.mlir --weir-expand | FileCheck %s --check-prefix=LMFLASH
+// RUN: weir-opt %{root}/models/lm_gau.mlir --weir-expand='set=length=2048 set=batch=2' | FileCheck %s --check-prefix=LMGAU
+// RUN: weir-opt %{root}/models/lm_transformer_pp.mlir --weir-expand='set=heads=4' | FileCheck %s --check-prefix=LMTF
 
 // COPY: func.func @selective_copy(%{{[^:]*}}: tensor<?x?xi32> {weir.input = "tokens"}
 // COPY-SAME: tensor<16x64xf32> {weir.init = "normal(1.0)", weir.param = "tok.weight"}
@@ -38,3 +43,19 @@
 
 // LM: tensor<256x768xf32> {weir.init = "normal(0.02)", weir.param = "tok.weight"}
 // LM-SAME: tensor<3200x768xf32> {weir.init = "normal(0.02)", weir.param = "layer.11.in.weight"}
+
+// MINGRU: weir.param = "layer.2.mlp.down.bias"
+// MINGRU-NOT: layer.3
+// MINGRU: tensor<256xf32>
+
+// LMGRU: tensor<1536x512xf32> {{{.*}}weir.param = "layer.3.rnn.hidden.weight"}
+// LMGRU-SAME: tensor<2048x512xf32> {{{.*}}weir.param = "layer.3.mlp.up.weight"}
+
+// LMFLASH: tensor<2176x512xf32> {weir.init = "normal(0.02)", weir.param = "layer.3.in.weight"}
+// LMFLASH-SAME: tensor<511xf32> {weir.init = "normal(0.02)", weir.param = "layer.3.rel.weight"}
+
+// The option `length` is that of the layer and of the task.
+// LMGAU: tensor<4095xf32> {weir.init = "normal(0.02)", weir.param = "layer.3.rel.weight"}
+
+// LMTF: weir.param = "layer.3.glu.down.bias"
+// LMTF: weir.attention {{.*}} num_heads 4
