@@ -178,6 +178,7 @@ absl::Status emitProgram(Workspace& workspace, const LoadedModel& loaded) {
   if (!program.ok()) return program.status();
   if (absl::Status status = runtime::SaveProgram(*program, out); !status.ok()) return status;
   std::printf("%s: %s\n", out.c_str(), times.str().c_str());
+  printTiming();
   return absl::OkStatus();
 }
 
@@ -218,7 +219,7 @@ Command compileCommand() {
       "--checkpoint=runs/shakespeare/best.safetensors --out=shakespeare.weir",
       {"stop_after", "emit",    "out",      "entry",      "kernel",     "batch", "length",
        "chunk",      "context", "segments", "checkpoint", "precision",  "set",   "steps",
-       "seed",       "data",    "isa",      "plugin",     "experiment", "model"},
+       "seed",       "data",    "isa",      "plugin",     "experiment", "model", "timing"},
       1,
       1,
       run};

@@ -10,6 +10,7 @@
 #include "compiler/driver/costs.h"
 #include "compiler/driver/flags.h"
 #include "compiler/entry_points/programs.h"
+#include "compiler/support/phase_times.h"
 #include "compiler/transforms/expand.h"
 #include "runtime/data/random_tokens.h"
 
@@ -91,6 +92,7 @@ absl::StatusOr<LoadedModel> resolve(Workspace& workspace, OwningOpRef<ModuleOp> 
   absl::StatusOr<OwningOpRef<ModuleOp>> expanded = expand(workspace, loaded, {});
   if (!expanded.ok()) return expanded.status();
   loaded.expanded = *std::move(expanded);
+  Phase phase("check costs");
   if (failed(checkLinear(loaded.function()))) return workspace.failed();
   return loaded;
 }
@@ -145,6 +147,7 @@ absl::StatusOr<std::unique_ptr<runtime::Task>> randomTask(const runtime::TaskReg
 
 absl::StatusOr<OwningOpRef<ModuleOp>> expand(Workspace& workspace, const LoadedModel& loaded,
                                              ExpandFor what) {
+  Phase phase("expand");
   ExpansionOptions options;
   options.resolver = resolverFrom(workspace.registry());
   options.model = ModelOp(loaded.model).getSymName().str();
@@ -200,6 +203,7 @@ absl::StatusOr<std::unique_ptr<runtime::Task>> makeTask(const Workspace& workspa
   }
   absl::StatusOr<runtime::TaskRegistry> tasks = workspace.tasks();
   if (!tasks.ok()) return tasks.status();
+  Phase phase("task");
   TaskOp op = experiment.getTask();
   std::string name = op.getName().str();
   runtime::OptionMap options;

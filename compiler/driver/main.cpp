@@ -11,6 +11,8 @@
 #include "absl/strings/str_format.h"
 
 #include "compiler/driver/command.h"
+#include "compiler/driver/flags.h"
+#include "compiler/support/phase_times.h"
 
 namespace weir {
 namespace {
@@ -84,6 +86,7 @@ int run(std::vector<std::string> words) {
   if (absl::Status status = enterWorkingDirectory(); !status.ok()) return fail(status);
   absl::StatusOr<Arguments> arguments = parseArguments(*command, words);
   if (!arguments.ok()) return fail(arguments.status());
+  if (absl::GetFlag(FLAGS_timing)) PhaseTimes::enable();
   absl::Status status = command->run(*arguments);
   return status.ok() ? 0 : fail(status);
 }

@@ -1,6 +1,7 @@
 #include "compiler/driver/program.h"
 
 #include <chrono>
+#include <cstdio>
 
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_format.h"
@@ -11,6 +12,7 @@
 #include "compiler/driver/flags.h"
 #include "compiler/entry_points/arguments.h"
 #include "compiler/pipelines/pipelines.h"
+#include "compiler/support/phase_times.h"
 #include "runtime/device/cpu/isa.h"
 
 namespace weir {
@@ -124,11 +126,12 @@ absl::StatusOr<Precision> precisionFlag() {
 }
 
 absl::Status formKernels(Workspace& workspace, ModuleOp module, bool separate) {
+  Phase phase("form kernels");
   PassManager passes(&workspace.context());
   FormKernelsOptions options;
   options.separate = separate;
   addFormKernels(passes, options);
-  if (failed(passes.run(module))) return workspace.failed();
+  if (failed(runPasses(passes, module))) return workspace.failed();
   return absl::OkStatus();
 }
 
@@ -138,6 +141,10 @@ std::string CompileTimes::str() const {
       program.kernels,
       lowerSeconds + program.planSeconds + program.compileSeconds + program.linkSeconds,
       lowerSeconds, program.planSeconds, program.compileSeconds, program.linkSeconds);
+}
+
+void printTiming() {
+  if (PhaseTimes::enabled()) std::fputs(PhaseTimes::table().c_str(), stderr);
 }
 
 absl::StatusOr<runtime::Program> compileModule(Workspace& workspace, ModuleOp module,
@@ -158,6 +165,7 @@ absl::StatusOr<runtime::Program> compileModule(Workspace& workspace, ModuleOp mo
 }
 
 absl::StatusOr<RunningProgram> startProgram(runtime::Program program) {
+  Phase phase("load");
   RunningProgram running;
   absl::StatusOr<std::unique_ptr<runtime::CpuDevice>> device =
       runtime::CpuDevice::Create({absl::GetFlag(FLAGS_isa)});

@@ -53,6 +53,9 @@ struct CompileTimes {
   std::string str() const;
 };
 
+/// With --timing, prints the phases so far.
+void printTiming();
+
 /// formKernels, and then the program. Changes the module.
 absl::StatusOr<runtime::Program> compileModule(Workspace& workspace, mlir::ModuleOp module,
                                                const std::vector<IsaLevel>& levels,

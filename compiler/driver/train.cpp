@@ -116,6 +116,7 @@ absl::Status run(const Arguments& arguments) {
   absl::StatusOr<RunningProgram> program = startModule(**workspace, **module, &times);
   if (!program.ok()) return program.status();
   if (options->progress) std::fprintf(options->progress, "%s\n", times.str().c_str());
+  printTiming();
 
   options->explain = [&](absl::Span<const runtime::HostTensor> inputs) {
     absl::StatusOr<std::string> found =
@@ -147,7 +148,7 @@ Command trainCommand() {
           "optimizer.lr=5e-4\n"
           "weir train models/selective_copy_mingru.mlir --out=runs/copy --resume",
           {"out", "resume", "set", "steps", "seed", "data", "threads", "isa", "plugin",
-           "experiment", "model", "quiet", "profile"},
+           "experiment", "model", "quiet", "profile", "timing"},
           1,
           1,
           run};

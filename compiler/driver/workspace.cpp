@@ -11,6 +11,7 @@
 
 #include "compiler/driver/command.h"
 #include "compiler/driver/flags.h"
+#include "compiler/support/phase_times.h"
 #include "compiler/tools/register_all.h"
 #include "runtime/base/file.h"
 #include "runtime/plugin/plugin_task.h"
@@ -28,6 +29,7 @@ mlir::DialectRegistry allDialects() {
 }  // namespace
 
 absl::StatusOr<std::unique_ptr<Workspace>> Workspace::create() {
+  Phase phase("plugins");
   std::vector<std::string> directories, files;
   for (const std::string& path : absl::GetFlag(FLAGS_plugin))
     (llvm::sys::fs::is_directory(path) ? directories : files).push_back(path);
@@ -70,6 +72,7 @@ absl::StatusOr<mlir::OwningOpRef<mlir::ModuleOp>> Workspace::parseFile(const std
 
 absl::StatusOr<mlir::OwningOpRef<mlir::ModuleOp>> Workspace::parseText(const std::string& text,
                                                                        const std::string& name) {
+  Phase phase("parse");
   sources_.AddNewSourceBuffer(llvm::MemoryBuffer::getMemBufferCopy(text, name), {});
   mlir::ParserConfig config(&context_);
   auto module = mlir::parseSourceString<mlir::ModuleOp>(text, config, name);

@@ -5,6 +5,7 @@
 #include "compiler/dialect/loss_ops.h"
 #include "compiler/pipelines/pipelines.h"
 #include "compiler/entry_points/arguments.h"
+#include "compiler/support/phase_times.h"
 #include "compiler/transforms/adamw.h"
 #include "compiler/transforms/autocast_pass.h"
 #include "compiler/transforms/differentiate_pass.h"
@@ -18,6 +19,7 @@ using namespace mlir;
 
 FailureOr<func::FuncOp> addSpecialized(ModuleOp module, func::FuncOp model,
                                        const SpecializedModel& settings) {
+  Phase phase("specialize");
   func::FuncOp function = model.clone();
   function.setName(settings.name);
   function.setPublic();
@@ -41,13 +43,15 @@ LogicalResult checkVocabulary(func::FuncOp objective, int64_t vocabulary) {
 }
 
 LogicalResult runSequencePipeline(ModuleOp module, Precision precision, bool fuse) {
+  Phase phase("simplify");
   PassManager passes(module.getContext());
   if (precision == Precision::Bf16) passes.addNestedPass<func::FuncOp>(createAutocast());
   addSimplify(passes, fuse);
-  return passes.run(module);
+  return runPasses(passes, module);
 }
 
 LogicalResult runDifferentiation(ModuleOp module, DifferentiationKind kind) {
+  Phase phase("differentiate");
   PassManager passes(module.getContext());
   DifferentiateOptions options;
   if (kind == DifferentiationKind::Cotangents) {
@@ -59,7 +63,7 @@ LogicalResult runDifferentiation(ModuleOp module, DifferentiationKind kind) {
   }
   passes.addNestedPass<func::FuncOp>(createDifferentiate(options));
   passes.addPass(createPartition());
-  return passes.run(module);
+  return runPasses(passes, module);
 }
 
 SmallVector<unsigned> parameterGradients(ModuleOp module) {
@@ -76,6 +80,7 @@ SmallVector<unsigned> parameterGradients(ModuleOp module) {
 }
 
 LogicalResult addOptimizer(ModuleOp module, ExperimentOp experiment) {
+  Phase phase("optimizer");
   FailureOr<AdamWSettings> settings = readAdamWSettings(experiment);
   if (failed(settings)) return failure();
   auto backward = module.lookupSymbol<func::FuncOp>("train_backward");

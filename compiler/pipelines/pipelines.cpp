@@ -9,6 +9,7 @@
 #include "mlir/Transforms/Passes.h"
 
 #include "compiler/dialect/dialect.h"
+#include "compiler/support/phase_times.h"
 #include "compiler/transforms/absorb_pass.h"
 #include "compiler/transforms/decompose_pass.h"
 #include "compiler/transforms/dispatch_pass.h"
@@ -50,6 +51,11 @@ void addFormKernels(OpPassManager& passes, const FormKernelsOptions& options) {
   dispatch.maxOps = options.separate ? 1 : options.maxOps;
   passes.addPass(createDispatch(dispatch));
   passes.addPass(createMergeKernels());
+}
+
+LogicalResult runPasses(PassManager& passes, Operation* op) {
+  if (PhaseTimes::enabled()) passes.addInstrumentation(PhaseTimes::instrumentation());
+  return passes.run(op);
 }
 
 void registerPipelines() {

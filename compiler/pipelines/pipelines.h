@@ -28,6 +28,9 @@ struct FormKernelsOptions {
 /// backward pass, but not both.
 void addFormKernels(mlir::OpPassManager& passes, const FormKernelsOptions& options = {});
 
+/// Runs passes, each as a phase of PhaseTimes (compiler/support).
+mlir::LogicalResult runPasses(mlir::PassManager& passes, mlir::Operation* op);
+
 /// Makes the pipelines known by name (weir-simplify, weir-form-kernels) to tools. Call once.
 void registerPipelines();
 

@@ -8,6 +8,7 @@
 
 #include "compiler/conversion/cpu/link_shared_object.h"
 #include "compiler/conversion/cpu/target.h"
+#include "compiler/support/phase_times.h"
 #include "compiler/transforms/plan.h"
 
 namespace weir {
@@ -49,9 +50,11 @@ SmallVector<func::FuncOp> launchedKernels(ModuleOp module, const ModulePlan& pla
 
 FailureOr<std::vector<CompiledKernel>> compileAll(ModuleOp module, ArrayRef<func::FuncOp> kernels,
                                                   IsaLevel level) {
+  Phase phase("kernels");
   std::vector<CompiledKernel> compiled(kernels.size());
   LogicalResult result = failableParallelForEachN(
       module.getContext(), 0, kernels.size(), [&](size_t i) -> LogicalResult {
+        Phase each("each kernel", phase);
         FailureOr<CompiledKernel> kernel = compileKernel(kernels[i], level);
         if (failed(kernel)) return failure();
         compiled[i] = std::move(*kernel);
@@ -83,6 +86,7 @@ LogicalResult addCode(ModuleOp module, ArrayRef<func::FuncOp> kernels, IsaLevel 
     scratch[i].shared = std::max(scratch[i].shared, wanted.shared);
     scratch[i].thread = std::max(scratch[i].thread, wanted.thread);
   }
+  Phase linkPhase("link");
   Stopwatch linking;
   FailureOr<std::string> elf = linkSharedObject(*compiled, module.getLoc());
   report.linkSeconds += linking.seconds();
@@ -121,7 +125,9 @@ FailureOr<runtime::Program> buildProgram(ModuleOp module, const ProgramOptions& 
   ProgramReport unused;
   if (!report) report = &unused;
   Stopwatch planning;
+  std::optional<Phase> planPhase("plan");
   FailureOr<ModulePlan> plan = planModule(module);
+  planPhase.reset();
   report->planSeconds = planning.seconds();
   if (failed(plan)) return failure();
 

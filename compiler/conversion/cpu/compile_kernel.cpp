@@ -1,6 +1,7 @@
 #include "compiler/conversion/cpu/compile_kernel.h"
 
 #include "compiler/conversion/cpu/kernel_function.h"
+#include "compiler/support/phase_times.h"
 #include "mlir/Dialect/MemRef/IR/MemRef.h"
 #include "mlir/IR/Verifier.h"
 #include "mlir/Parser/Parser.h"
@@ -13,6 +14,11 @@ namespace {
 
 /// A kernel in a context of its own.
 struct IsolatedKernel {
+  ~IsolatedKernel() {
+    Phase phase("release");
+    module = {};
+    context.reset();
+  }
   std::unique_ptr<MLIRContext> context;
   OwningOpRef<ModuleOp> module;
   func::FuncOp kernel;
@@ -25,6 +31,7 @@ struct IsolatedKernel {
 constexpr const char* kBodySuffix = "__body";
 
 LogicalResult isolate(func::FuncOp kernel, IsolatedKernel& result) {
+  Phase phase("isolate");
   DialectRegistry registry;
   kernel->getContext()->getDialectRegistry().appendTo(registry);
   registerLoweringDialects(registry);
@@ -71,6 +78,7 @@ FailureOr<TensorValue> describe(func::FuncOp kernel, Type type, DictionaryAttr a
 
 /// Emits the body function and erases the kernel.
 LogicalResult emitBody(IsolatedKernel& isolated, CpuTarget target) {
+  Phase phase("emit");
   func::FuncOp kernel = isolated.kernel;
   MLIRContext* context = isolated.context.get();
   OpBuilder moduleBuilder(context);
@@ -156,6 +164,7 @@ LogicalResult emitBody(IsolatedKernel& isolated, CpuTarget target) {
 }
 
 LogicalResult lower(IsolatedKernel& isolated, CpuTarget target, StringRef name) {
+  Phase phase("lower");
   if (failed(lowerToLlvm(*isolated.module, target, isolated.usesTiles))) return failure();
   return addEntryPoint(*isolated.module, name, (name + kBodySuffix).str(), isolated.exclusive);
 }

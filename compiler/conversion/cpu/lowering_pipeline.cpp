@@ -3,6 +3,7 @@
 #include <mutex>
 
 #include "compiler/conversion/cpu/math_expansion.h"
+#include "compiler/support/phase_times.h"
 #include "llvm/IR/LegacyPassManager.h"
 #include "llvm/IR/Module.h"
 #include "llvm/MC/TargetRegistry.h"
@@ -96,6 +97,7 @@ LogicalResult lowerToLlvm(ModuleOp module, CpuTarget target, bool usesTiles) {
   pm.addPass(createReconcileUnrealizedCastsPass());
   pm.addPass(createCanonicalizerPass());
   pm.addPass(createCSEPass());
+  if (PhaseTimes::enabled()) pm.addInstrumentation(PhaseTimes::instrumentation());
   return pm.run(module);
 }
 
@@ -147,6 +149,7 @@ std::unique_ptr<llvm::TargetMachine> createTargetMachine(CpuTarget target) {
 
 std::unique_ptr<llvm::Module> translate(ModuleOp module, CpuTarget target,
                                         llvm::TargetMachine& machine, llvm::LLVMContext& context) {
+  Phase phase("translate to LLVM IR");
   std::unique_ptr<llvm::Module> result = translateModuleToLLVMIR(module, context, "kernel");
   if (!result) return nullptr;
   result->setTargetTriple(machine.getTargetTriple());
@@ -168,6 +171,7 @@ FailureOr<llvm::SmallVector<char, 0>> emitFile(ModuleOp module, CpuTarget target
   llvm::LLVMContext context;
   std::unique_ptr<llvm::Module> code = translate(module, target, *machine, context);
   if (!code) return module.emitError("cannot be translated to LLVM IR");
+  Phase phase("generate code");
   llvm::SmallVector<char, 0> bytes;
   llvm::raw_svector_ostream stream(bytes);
   llvm::legacy::PassManager pm;
