@@ -169,8 +169,8 @@ std::optional<std::string> Cache::find(StringRef key) {
       warnOnce("cannot read '" + path + "': " + file.getError().message());
     return std::nullopt;
   }
-  StringRef content = (*file)->getBuffer(), bytes = content.drop_front(std::min(
-                                                content.size(), sizeof(Header)));
+  StringRef content = (*file)->getBuffer(),
+            bytes = content.drop_front(std::min(content.size(), sizeof(Header)));
   Header expected = headerOf(key, bytes);
   if (content.size() < sizeof(Header) ||
       std::memcmp(content.data(), &expected, sizeof(Header)) != 0) {

@@ -18,7 +18,7 @@ uint64_t roundUpToFour(uint64_t size) { return (size + 3) / 4 * 4; }
 /// The bytes of the GNU build id among an object's notes; empty if it has none.
 StringRef buildId(const dl_phdr_info& object) {
   for (int i = 0; i < object.dlpi_phnum; ++i) {
-    const ElfW(Phdr)& segment = object.dlpi_phdr[i];
+    const ElfW(Phdr) & segment = object.dlpi_phdr[i];
     if (segment.p_type != PT_NOTE) continue;
     const char* notes = reinterpret_cast<const char*>(object.dlpi_addr + segment.p_vaddr);
     for (uint64_t at = 0; at + sizeof(ElfW(Nhdr)) <= segment.p_memsz;) {

@@ -25,9 +25,8 @@ class CacheTest : public testing::Test {
   void TearDown() override { fs::remove_all(directory); }
 
   std::unique_ptr<Cache> open(int64_t maxBytes = Cache::kDefaultBytes) {
-    return Cache::open(directory, maxBytes, [this](const std::string& what) {
-      warnings.push_back(what);
-    });
+    return Cache::open(directory, maxBytes,
+                       [this](const std::string& what) { warnings.push_back(what); });
   }
   std::vector<fs::path> files() const {
     std::vector<fs::path> found;

@@ -1,6 +1,7 @@
 #include "compiler/program_builder/program_builder.h"
 
 #include <chrono>
+#include <mutex>
 
 #include "llvm/ADT/MapVector.h"
 #include "mlir/Dialect/Func/IR/FuncOps.h"
@@ -48,14 +49,45 @@ SmallVector<func::FuncOp> launchedKernels(ModuleOp module, const ModulePlan& pla
   return llvm::map_to_vector(kernels, [](Operation* op) { return cast<func::FuncOp>(op); });
 }
 
+/// The compilers that no thread is using; each thread that compiles has one at a time.
+class Compilers {
+ public:
+  Compilers(MLIRContext& context, IsaLevel level, Cache* cache)
+      : context(context), level(level), cache(cache) {}
+
+  FailureOr<CompiledKernel> compile(func::FuncOp kernel) {
+    std::unique_ptr<KernelCompiler> compiler = take();
+    FailureOr<CompiledKernel> result = compiler->compile(kernel);
+    std::lock_guard<std::mutex> lock(mutex);
+    idle.push_back(std::move(compiler));
+    return result;
+  }
+
+ private:
+  std::unique_ptr<KernelCompiler> take() {
+    std::lock_guard<std::mutex> lock(mutex);
+    if (idle.empty()) return std::make_unique<KernelCompiler>(context, level, cache);
+    std::unique_ptr<KernelCompiler> compiler = std::move(idle.back());
+    idle.pop_back();
+    return compiler;
+  }
+
+  MLIRContext& context;
+  IsaLevel level;
+  Cache* cache;
+  std::mutex mutex;
+  std::vector<std::unique_ptr<KernelCompiler>> idle;
+};
+
 FailureOr<std::vector<CompiledKernel>> compileAll(ModuleOp module, ArrayRef<func::FuncOp> kernels,
-                                                  IsaLevel level) {
+                                                  IsaLevel level, Cache* cache) {
   Phase phase("kernels");
+  Compilers compilers(*module.getContext(), level, cache);
   std::vector<CompiledKernel> compiled(kernels.size());
   LogicalResult result = failableParallelForEachN(
       module.getContext(), 0, kernels.size(), [&](size_t i) -> LogicalResult {
         Phase each("each kernel", phase);
-        FailureOr<CompiledKernel> kernel = compileKernel(kernels[i], level);
+        FailureOr<CompiledKernel> kernel = compilers.compile(kernels[i]);
         if (failed(kernel)) return failure();
         compiled[i] = std::move(*kernel);
         return success();
@@ -65,16 +97,17 @@ FailureOr<std::vector<CompiledKernel>> compileAll(ModuleOp module, ArrayRef<func
 }
 
 /// Adds one level's code to the program, and what it asks for to `scratch`.
-LogicalResult addCode(ModuleOp module, ArrayRef<func::FuncOp> kernels, IsaLevel level,
+LogicalResult addCode(ModuleOp module, ArrayRef<func::FuncOp> kernels, IsaLevel level, Cache* cache,
                       runtime::Program& program, std::vector<Scratch>& scratch,
                       ProgramReport& report) {
   Stopwatch compiling;
-  FailureOr<std::vector<CompiledKernel>> compiled = compileAll(module, kernels, level);
+  FailureOr<std::vector<CompiledKernel>> compiled = compileAll(module, kernels, level, cache);
   report.compileSeconds += compiling.seconds();
   if (failed(compiled)) return failure();
 
   bool isFirst = program.code.empty();
   for (auto [i, kernel] : llvm::enumerate(*compiled)) {
+    report.kernelsFromCache += kernel.isFromCache;
     Scratch wanted{kernel.sharedScratchBytes, kernel.threadScratchBytes};
     // A kernel gets pointers only to scratch that it wants, so all levels have to want the same
     // kinds.
@@ -142,7 +175,8 @@ FailureOr<runtime::Program> buildProgram(ModuleOp module, const ProgramOptions& 
 
   std::vector<Scratch> scratch(kernels.size());
   for (IsaLevel level : options.levels) {
-    if (failed(addCode(module, kernels, level, program, scratch, *report))) return failure();
+    if (failed(addCode(module, kernels, level, options.cache, program, scratch, *report)))
+      return failure();
   }
   for (const PlannedEntry& entry : plan->entries) {
     program.entry_points.push_back(buildEntry(entry, kernelNumbers, scratch));

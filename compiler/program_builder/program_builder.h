@@ -29,11 +29,15 @@ struct ProgramOptions {
   std::vector<IsaLevel> levels = {IsaLevel::Avx512};
   /// Handed to the program as they are.
   std::map<std::string, std::string> metadata;
+  /// Where compiled kernels are looked for and kept; may be null.
+  Cache* cache = nullptr;
 };
 
 /// What building took, for whoever wants to print it.
 struct ProgramReport {
   int64_t kernels = 0;
+  /// Of all levels.
+  int64_t kernelsFromCache = 0;
   double planSeconds = 0;
   /// All levels, by the wall clock.
   double compileSeconds = 0;

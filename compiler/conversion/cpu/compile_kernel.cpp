@@ -1,5 +1,9 @@
 #include "compiler/conversion/cpu/compile_kernel.h"
 
+#include <cstring>
+#include <optional>
+
+#include "compiler/cache/cache_key.h"
 #include "compiler/conversion/cpu/kernel_function.h"
 #include "compiler/support/phase_times.h"
 #include "mlir/Dialect/MemRef/IR/MemRef.h"
@@ -12,17 +16,10 @@ using namespace mlir;
 
 namespace {
 
-/// A kernel in a context of its own.
+/// A kernel in a compiler's own context.
 struct IsolatedKernel {
-  ~IsolatedKernel() {
-    Phase phase("release");
-    module = {};
-    context.reset();
-  }
-  std::unique_ptr<MLIRContext> context;
   OwningOpRef<ModuleOp> module;
   func::FuncOp kernel;
-  std::string errors;
   int64_t sharedBytes = 0, threadBytes = 0;
   SmallVector<bool> exclusive;
   bool usesTiles = false;
@@ -30,24 +27,21 @@ struct IsolatedKernel {
 
 constexpr const char* kBodySuffix = "__body";
 
-LogicalResult isolate(func::FuncOp kernel, IsolatedKernel& result) {
-  Phase phase("isolate");
+DialectRegistry registryFor(MLIRContext& context) {
   DialectRegistry registry;
-  kernel->getContext()->getDialectRegistry().appendTo(registry);
+  context.getDialectRegistry().appendTo(registry);
   registerLoweringDialects(registry);
-  result.context = std::make_unique<MLIRContext>(registry, MLIRContext::Threading::DISABLED);
-  loadLoweringDialects(*result.context);
-  result.context->getDiagEngine().registerHandler([&result](Diagnostic& diagnostic) {
-    llvm::raw_string_ostream stream(result.errors);
-    stream << (result.errors.empty() ? "" : "\n") << diagnostic;
-  });
+  return registry;
+}
+
+/// The kernel by itself, under the name `symbol`. Equal texts are equal code.
+std::string textOf(func::FuncOp kernel, StringRef symbol) {
+  OwningOpRef<func::FuncOp> copy(kernel.clone());
+  copy->setSymName(symbol);
   std::string text;
   llvm::raw_string_ostream stream(text);
-  kernel->print(stream, OpPrintingFlags().useLocalScope().printGenericOpForm());
-  result.module = parseSourceString<ModuleOp>(text, ParserConfig(result.context.get()));
-  if (!result.module) return failure();
-  result.kernel = *result.module->getOps<func::FuncOp>().begin();
-  return success();
+  copy->print(stream, OpPrintingFlags().useLocalScope().printGenericOpForm());
+  return text;
 }
 
 int64_t spanOf(ArrayRef<int64_t> shape, ArrayRef<int64_t> strides) {
@@ -80,7 +74,7 @@ FailureOr<TensorValue> describe(func::FuncOp kernel, Type type, DictionaryAttr a
 LogicalResult emitBody(IsolatedKernel& isolated, CpuTarget target) {
   Phase phase("emit");
   func::FuncOp kernel = isolated.kernel;
-  MLIRContext* context = isolated.context.get();
+  MLIRContext* context = kernel.getContext();
   OpBuilder moduleBuilder(context);
   moduleBuilder.setInsertionPointToEnd(isolated.module->getBody());
   KernelBuilder b(kernel.getLoc(), moduleBuilder, target);
@@ -163,45 +157,125 @@ LogicalResult emitBody(IsolatedKernel& isolated, CpuTarget target) {
   return verify(*isolated.module);
 }
 
-LogicalResult lower(IsolatedKernel& isolated, CpuTarget target, StringRef name) {
-  Phase phase("lower");
-  if (failed(lowerToLlvm(*isolated.module, target, isolated.usesTiles))) return failure();
-  return addEntryPoint(*isolated.module, name, (name + kBodySuffix).str(), isolated.exclusive);
+/// In the cache: a CompiledKernel without its names.
+std::string encode(const CompiledKernel& kernel) {
+  std::string bytes(2 * sizeof(int64_t), 0);
+  std::memcpy(bytes.data(), &kernel.sharedScratchBytes, sizeof(int64_t));
+  std::memcpy(bytes.data() + sizeof(int64_t), &kernel.threadScratchBytes, sizeof(int64_t));
+  return bytes.append(kernel.object.begin(), kernel.object.end());
 }
 
-InFlightDiagnostic report(func::FuncOp kernel, const IsolatedKernel& isolated) {
-  return kernel.emitError("kernel '")
-         << kernel.getName() << "' cannot be compiled for the CPU: "
-         << (isolated.errors.empty() ? "internal error" : isolated.errors);
+bool decode(StringRef bytes, CompiledKernel& kernel) {
+  if (bytes.size() < 2 * sizeof(int64_t)) return false;
+  std::memcpy(&kernel.sharedScratchBytes, bytes.data(), sizeof(int64_t));
+  std::memcpy(&kernel.threadScratchBytes, bytes.data() + sizeof(int64_t), sizeof(int64_t));
+  kernel.object.assign(bytes.begin() + 2 * sizeof(int64_t), bytes.end());
+  return true;
 }
 
 }  // namespace
 
-FailureOr<CompiledKernel> compileKernel(func::FuncOp kernel, IsaLevel level) {
+/// A context of its own, used for one kernel after the other.
+struct KernelCompiler::Impl {
+  Impl(MLIRContext& like, IsaLevel level)
+      : target{level},
+        context(registryFor(like), MLIRContext::Threading::DISABLED),
+        handler(&context, [this](Diagnostic& diagnostic) {
+          llvm::raw_string_ostream stream(errors);
+          stream << (errors.empty() ? "" : "\n") << diagnostic;
+        }) {
+    loadLoweringDialects(context);
+  }
+
+  LogicalResult isolate(StringRef text, IsolatedKernel& result) {
+    Phase phase("isolate");
+    result.module = parseSourceString<ModuleOp>(text, ParserConfig(&context));
+    if (!result.module) return failure();
+    result.kernel = *result.module->getOps<func::FuncOp>().begin();
+    return success();
+  }
+
+  LogicalResult lower(IsolatedKernel& isolated, StringRef symbol) {
+    Phase phase("lower");
+    if (!lowering) lowering.emplace(context, target);
+    if (failed(lowering->run(*isolated.module, isolated.usesTiles))) return failure();
+    return addEntryPoint(*isolated.module, symbol, (symbol + kBodySuffix).str(),
+                         isolated.exclusive);
+  }
+
+  LogicalResult compile(StringRef text, CompiledKernel& result) {
+    IsolatedKernel isolated;
+    if (failed(isolate(text, isolated)) || failed(emitBody(isolated, target)) ||
+        failed(lower(isolated, result.symbol)))
+      return failure();
+    FailureOr<std::vector<char>> object = generateCode(*isolated.module, target);
+    if (failed(object)) return failure();
+    result.object = std::move(*object);
+    result.sharedScratchBytes = isolated.sharedBytes;
+    result.threadScratchBytes = isolated.threadBytes;
+    return success();
+  }
+
+  InFlightDiagnostic report(func::FuncOp kernel) {
+    std::string reason = std::move(errors);
+    errors.clear();
+    return kernel.emitError("kernel '")
+           << kernel.getName()
+           << "' cannot be compiled for the CPU: " << (reason.empty() ? "internal error" : reason);
+  }
+
+  CpuTarget target;
+  MLIRContext context;
+  /// Of the kernel at hand.
+  std::string errors;
+  ScopedDiagnosticHandler handler;
+  std::optional<Lowering> lowering;
+};
+
+KernelCompiler::KernelCompiler(MLIRContext& context, IsaLevel level, Cache* cache)
+    : context(context), level(level), cache(cache) {}
+KernelCompiler::~KernelCompiler() = default;
+
+FailureOr<CompiledKernel> KernelCompiler::compile(func::FuncOp kernel) {
   CpuTarget target{level};
-  IsolatedKernel isolated;
-  if (failed(isolate(kernel, isolated)) || failed(emitBody(isolated, target)) ||
-      failed(lower(isolated, target, kernel.getName())))
-    return report(kernel, isolated);
-  FailureOr<std::vector<char>> object = generateCode(*isolated.module, target);
-  if (failed(object)) return report(kernel, isolated);
+  // The numbers at the end of its name say where in the program it is, not what it does.
+  StringRef stem = kernel.getName().rtrim("0123456789_");
+  std::string key = CacheKey("kernel")
+                        .add(target.name())
+                        .add(target.cpu())
+                        .add(target.features())
+                        .add(textOf(kernel, stem))
+                        .str();
   CompiledKernel result;
   result.name = kernel.getName().str();
-  result.object = std::move(*object);
-  result.sharedScratchBytes = isolated.sharedBytes;
-  result.threadScratchBytes = isolated.threadBytes;
+  result.symbol = (stem + "_" + key.substr(0, 24)).str();
+  if (cache) {
+    std::optional<std::string> known = cache->find(key);
+    if (known && decode(*known, result)) {
+      result.isFromCache = true;
+      return result;
+    }
+  }
+  if (!impl) impl = std::make_unique<Impl>(context, level);
+  if (failed(impl->compile(textOf(kernel, result.symbol), result))) return impl->report(kernel);
+  if (cache) cache->insert(key, encode(result));
   return result;
 }
 
+FailureOr<CompiledKernel> compileKernel(func::FuncOp kernel, IsaLevel level) {
+  return KernelCompiler(*kernel.getContext(), level).compile(kernel);
+}
+
 FailureOr<std::string> printKernel(func::FuncOp kernel, IsaLevel level, KernelText text) {
-  CpuTarget target{level};
+  KernelCompiler::Impl impl(*kernel.getContext(), level);
   IsolatedKernel isolated;
-  if (failed(isolate(kernel, isolated)) || failed(emitBody(isolated, target)))
-    return report(kernel, isolated);
-  if (text != KernelText::Emitted && failed(lower(isolated, target, kernel.getName())))
-    return report(kernel, isolated);
-  FailureOr<std::string> result = generateText(*isolated.module, target, text);
-  if (failed(result)) return report(kernel, isolated);
+  StringRef name = kernel.getName();
+  if (failed(impl.isolate(textOf(kernel, name), isolated)) ||
+      failed(emitBody(isolated, impl.target)))
+    return impl.report(kernel);
+  if (text != KernelText::Emitted && failed(impl.lower(isolated, name))) return impl.report(kernel);
+  FailureOr<std::string> result = generateText(*isolated.module, impl.target, text);
+  if (failed(result)) return impl.report(kernel);
   return result;
 }
 

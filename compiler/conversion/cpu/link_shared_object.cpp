@@ -4,6 +4,7 @@
 
 #include "lld/Common/Driver.h"
 #include "llvm/ADT/ScopeExit.h"
+#include "llvm/ADT/StringSet.h"
 #include "llvm/Support/FileSystem.h"
 #include "llvm/Support/MemoryBuffer.h"
 #include "llvm/Support/Path.h"
@@ -29,7 +30,10 @@ FailureOr<std::string> linkSharedObject(ArrayRef<CompiledKernel> kernels, Locati
   };
   std::vector<std::string> arguments = {"ld.lld", "-shared", "--build-id=none", "-z",
                                         "notext", "-o",      path("kernels.so")};
+  llvm::StringSet<> symbols;
   for (auto [i, kernel] : llvm::enumerate(kernels)) {
+    arguments.push_back("--defsym=" + kernel.name + "=" + kernel.symbol);
+    if (!symbols.insert(kernel.symbol).second) continue;  // the same code under another name
     std::string file = path("k" + Twine(i) + ".o");
     std::error_code error;
     llvm::raw_fd_ostream stream(file, error);

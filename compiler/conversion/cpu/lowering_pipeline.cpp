@@ -60,8 +60,9 @@ void loadLoweringDialects(MLIRContext& context) {
                       scf::SCFDialect, tensor::TensorDialect, vector::VectorDialect>();
 }
 
-LogicalResult lowerToLlvm(ModuleOp module, CpuTarget target, bool usesTiles) {
-  PassManager pm(module.getContext());
+namespace {
+
+void addLowering(PassManager& pm, CpuTarget target, bool usesTiles) {
   pm.enableVerifier(false);
   pm.addPass(createExpandVectorMathPass(target));
   pm.addPass(createCanonicalizerPass());
@@ -81,7 +82,6 @@ LogicalResult lowerToLlvm(ModuleOp module, CpuTarget target, bool usesTiles) {
   pm.addPass(createConvertVectorToLLVMPass());
   if (usesTiles) {
     // Tiles that loops carry need the conversions of amx and cf in one set.
-    module.getContext()->getOrLoadDialect<amx::AMXDialect>();
     ConvertToLLVMPassOptions options;
     options.filterDialects = {"amx", "memref", "cf", "arith"};
     pm.addPass(createConvertToLLVMPass(options));
@@ -98,7 +98,17 @@ LogicalResult lowerToLlvm(ModuleOp module, CpuTarget target, bool usesTiles) {
   pm.addPass(createCanonicalizerPass());
   pm.addPass(createCSEPass());
   if (PhaseTimes::enabled()) pm.addInstrumentation(PhaseTimes::instrumentation());
-  return pm.run(module);
+}
+
+}  // namespace
+
+Lowering::Lowering(MLIRContext& context, CpuTarget target) : plain(&context), withTiles(&context) {
+  addLowering(plain, target, /*usesTiles=*/false);
+  addLowering(withTiles, target, /*usesTiles=*/true);
+}
+
+LogicalResult Lowering::run(ModuleOp module, bool usesTiles) {
+  return (usesTiles ? withTiles : plain).run(module);
 }
 
 LogicalResult addEntryPoint(ModuleOp module, StringRef name, StringRef inner,
@@ -114,6 +124,7 @@ LogicalResult addEntryPoint(ModuleOp module, StringRef name, StringRef inner,
   auto pointer = LLVM::LLVMPointerType::get(context);
   auto type = LLVM::LLVMFunctionType::get(LLVM::LLVMVoidType::get(context), {pointer});
   auto entry = LLVM::LLVMFuncOp::create(b, name, type);
+  entry.setVisibility_(LLVM::Visibility::Hidden);  // objects are linked under other names
   b.setInsertionPointToStart(entry.addEntryBlock(b));
   SmallVector<Value> buffers;
   for (unsigned i = 0; i < callee.getNumArguments(); ++i) {

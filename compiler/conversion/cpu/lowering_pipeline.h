@@ -8,6 +8,7 @@
 #include "compiler/conversion/cpu/target.h"
 #include "mlir/IR/BuiltinOps.h"
 #include "mlir/IR/DialectRegistry.h"
+#include "mlir/Pass/PassManager.h"
 
 namespace weir {
 
@@ -19,8 +20,16 @@ void registerLoweringDialects(mlir::DialectRegistry& registry);
 /// Loads those that emitters create ops of.
 void loadLoweringDialects(mlir::MLIRContext& context);
 
-/// Lowers `module` (functions on memref, vector, scf) to the LLVM dialect.
-mlir::LogicalResult lowerToLlvm(mlir::ModuleOp module, CpuTarget target, bool usesTiles);
+/// Lowers modules (functions on memref, vector, scf) of one context to the LLVM dialect. What the
+/// passes have to prepare, they prepare once.
+class Lowering {
+ public:
+  Lowering(mlir::MLIRContext& context, CpuTarget target);
+  mlir::LogicalResult run(mlir::ModuleOp module, bool usesTiles);
+
+ private:
+  mlir::PassManager plain, withTiles;
+};
 
 /// Adds `void name(void *const *buffers)`, which calls the lowered function `inner` with pointers
 /// loaded from `buffers`. `exclusive[i]` says that nothing else in the kernel points to buffer i.
