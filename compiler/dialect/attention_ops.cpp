@@ -177,8 +177,10 @@ Cost AttentionOp::cost() {
   // Two products over all pairs; a local window shows each token a constant number of others.
   Polynomial others =
       getWindowSize() ? Polynomial(static_cast<double>(*getWindowSize())) : Polynomial::length();
-  cost.flops =
-      (elementCount(getQ().getType()) + elementCount(getV().getType())) * others * Polynomial(2);
+  Polynomial pair = elementCount(getQ().getType()) + elementCount(getV().getType());
+  cost.flops = pair * others * Polynomial(2);
+  // A causal token sees half of them on average, and itself.
+  cost.products = getWindow() == "causal" ? pair * (others + Polynomial(1)) : cost.flops;
   cost.stateBytes = (byteCount(getK().getType()) + byteCount(getV().getType()));
   return cost;
 }
@@ -396,6 +398,8 @@ Cost ChunkedAttentionOp::cost() {
   // with it.
   Polynomial tokens = Polynomial::batch() * Polynomial::length();
   cost.flops = tokens * Polynomial(2 * chunk * (head + value) + 4 * head * value);
+  cost.products = getCausal() ? tokens * Polynomial((chunk + 1) * (head + value) + 4 * head * value)
+                              : cost.flops;
   cost.stateBytes =
       Polynomial::batch() * Polynomial(4 * (2 * head * value + (chunk - 1) * (head + value)));
   return cost;

@@ -43,6 +43,9 @@ class Polynomial {
 /// What an op needs: see CostOpInterface.
 struct Cost {
   Polynomial flops, bytes, stateBytes;
+  /// The operations of matrix products; under a causal mask those of the pairs that it lets
+  /// through, which may be fewer than `flops` has.
+  Polynomial products;
 };
 
 /// The number of elements of a type, where dimension 0 is the batch and dimension 1 the time if

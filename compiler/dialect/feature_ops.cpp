@@ -62,7 +62,7 @@ Cost projectionCost(Operation* op, Value x, Value weight) {
   Cost cost = streamingCost(op, 0);
   if (!weight) return cost;
   auto type = cast<RankedTensorType>(weight.getType());
-  cost.flops = elementCount(x.getType()) * Polynomial(2.0 * type.getDimSize(0));
+  cost.flops = cost.products = elementCount(x.getType()) * Polynomial(2.0 * type.getDimSize(0));
   return cost;
 }
 

@@ -226,7 +226,11 @@ FailureOr<SmallVector<Value>> RecurrenceOp::buildStep(OpBuilder& b,
 Cost RecurrenceOp::cost() {
   Cost cost = streamingCost(*this, 0);
   // A step's cost, once a token: the ops in the region know their own.
-  getStep().walk([&](CostOpInterface op) { cost.flops += op.cost().flops * Polynomial::length(); });
+  getStep().walk([&](CostOpInterface op) {
+    Cost step = op.cost();
+    cost.flops += step.flops * Polynomial::length();
+    cost.products += step.products * Polynomial::length();
+  });
   for (Type type : getInitial().getTypes()) cost.stateBytes += byteCount(type);
   return cost;
 }

@@ -42,6 +42,7 @@ Command layersCommand();
 Command checkCommand();
 Command compareCommand();
 Command generateCommand();
+Command benchCommand();
 
 /// The error of something that has been reported as diagnostics.
 inline absl::Status reported() { return absl::AbortedError(""); }

@@ -65,6 +65,7 @@ std::vector<KindCost> costsByKind(func::FuncOp function) {
     kind.cost.flops += cost.flops;
     kind.cost.bytes += cost.bytes;
     kind.cost.stateBytes += cost.stateBytes;
+    kind.cost.products += cost.products;
     kind.degree = std::max(kind.degree, degreeOf(cost));
   }
   return kinds;
@@ -76,6 +77,7 @@ Cost totalCost(const std::vector<KindCost>& kinds) {
     total.flops += kind.cost.flops;
     total.bytes += kind.cost.bytes;
     total.stateBytes += kind.cost.stateBytes;
+    total.products += kind.cost.products;
   }
   return total;
 }

@@ -53,8 +53,9 @@ ABSL_FLAG(std::string, stop_after, "",
           "dispatched, planned, kernels, llvm or asm");
 ABSL_FLAG(std::string, emit, "", "program: a file that runs without a compiler, with weir_run");
 ABSL_FLAG(std::string, entry, "",
-          "what to compile: train (init, train_step and eval; the default where the file has an "
-          "experiment), run, or stream (init, reset, step and prefill)");
+          "what is compiled: train (init, train_step and eval; the default where the file has an "
+          "experiment), run, or stream (init, reset, step and prefill); for `weir bench`, which "
+          "entry point is run: train_step (the default there), eval, step or prefill");
 ABSL_FLAG(std::string, kernel, "", "print this kernel only");
 ABSL_FLAG(int64_t, batch, 0, "sequences in a batch; 0 for the task's, or 1");
 ABSL_FLAG(int64_t, length, 0, "length of a sequence; 0 for the task's, or 128");
@@ -75,6 +76,12 @@ ABSL_FLAG(int64_t, context, 0,
           "tokens that attention looks back on at most; 0 for the task's, or 256");
 ABSL_FLAG(int64_t, chunk, 256, "tokens of a prompt that are read at once; 0: one by one");
 ABSL_FLAG(bool, segments, false, "rows hold several documents: there is an input `segments`");
+ABSL_FLAG(int64_t, warmup, 2, "runs before the first that is timed");
+ABSL_FLAG(int64_t, repeats, 10, "times that are taken, of which the median counts");
+ABSL_FLAG(bool, kernels, false, "a line for each kernel");
+ABSL_FLAG(bool, json, false, "print one JSON object");
+ABSL_FLAG(std::string, trace, "",
+          "write a Chrome trace of a run, for about:tracing or ui.perfetto.dev");
 ABSL_FLAG(std::string, state, "", "safetensors with the state to go on from");
 ABSL_FLAG(std::string, save_state, "", "safetensors for the state at the end");
 

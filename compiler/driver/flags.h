@@ -51,6 +51,11 @@ ABSL_DECLARE_FLAG(int64_t, samples);
 ABSL_DECLARE_FLAG(int64_t, context);
 ABSL_DECLARE_FLAG(int64_t, chunk);
 ABSL_DECLARE_FLAG(bool, segments);
+ABSL_DECLARE_FLAG(int64_t, warmup);
+ABSL_DECLARE_FLAG(int64_t, repeats);
+ABSL_DECLARE_FLAG(bool, kernels);
+ABSL_DECLARE_FLAG(bool, json);
+ABSL_DECLARE_FLAG(std::string, trace);
 ABSL_DECLARE_FLAG(std::string, state);
 ABSL_DECLARE_FLAG(std::string, save_state);
 

@@ -19,8 +19,9 @@ namespace {
 
 const std::vector<Command>& commands() {
   static const auto* list = new std::vector<Command>{
-      trainCommand(),   evalCommand(),    initCommand(),   runCommand(),   generateCommand(),
-      compileCommand(), inspectCommand(), layersCommand(), checkCommand(), compareCommand()};
+      trainCommand(),    evalCommand(),    initCommand(),    runCommand(),
+      generateCommand(), compileCommand(), inspectCommand(), layersCommand(),
+      checkCommand(),    compareCommand(), benchCommand()};
   return *list;
 }
 

@@ -8,6 +8,7 @@
 #include "absl/strings/str_split.h"
 #include "mlir/Pass/PassManager.h"
 
+#include "compiler/driver/bench/kernel_facts.h"
 #include "compiler/driver/command.h"
 #include "compiler/driver/flags.h"
 #include "compiler/entry_points/arguments.h"
@@ -132,6 +133,7 @@ absl::Status formKernels(Workspace& workspace, ModuleOp module, bool separate) {
   options.separate = separate;
   addFormKernels(passes, options);
   if (failed(runPasses(passes, module))) return workspace.failed();
+  bench::markParts(module);
   return absl::OkStatus();
 }
 

@@ -34,7 +34,7 @@ MODEL
 
 says 'weir train' help
 says '--resume' train --help
-for command in train eval init run generate compile inspect layers check compare; do
+for command in train eval init run generate compile inspect layers check compare bench; do
   says "^  weir $command" help $command
 done
 

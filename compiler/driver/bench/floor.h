@@ -1,0 +1,42 @@
+// The least that an entry point must compute and move, and so the least time it can take on a
+// machine of given rates. docs/bench.md says why it is counted like this.
+
+#ifndef WEIR_COMPILER_DRIVER_BENCH_FLOOR_H_
+#define WEIR_COMPILER_DRIVER_BENCH_FLOOR_H_
+
+#include <algorithm>
+#include <string>
+
+#include "compiler/driver/load.h"
+#include "runtime/program/program.h"
+
+namespace weir::bench {
+
+/// What the machine does, measured.
+struct Rates {
+  /// Floating-point operations of matrix products a second, in the precision of the run.
+  double flops = 0;
+  /// Bytes a second to and from memory.
+  double bytes = 0;
+
+  double seconds(double flopCount, double byteCount) const {
+    return std::max(flopCount / flops, byteCount / bytes);
+  }
+};
+
+struct Work {
+  double flops = 0, bytes = 0;
+};
+
+/// Bytes that forward hands to backward: the residuals of `partition`, before kernels are formed.
+double residualBytes(mlir::ModuleOp module);
+
+/// The floor of an entry point of a program that was made from `loaded`: `train_step`, `eval`,
+/// `step` or `prefill`, on inputs of `batch` x `length`. `planned` is the module after planning.
+Work floorOf(const LoadedModel& loaded, mlir::ModuleOp planned, const runtime::Program& program,
+             const std::string& entry, double batch, double length, double residuals,
+             Precision precision);
+
+}  // namespace weir::bench
+
+#endif  // WEIR_COMPILER_DRIVER_BENCH_FLOOR_H_

@@ -1,0 +1,145 @@
+#include "compiler/driver/bench/kernel_facts.h"
+
+#include <algorithm>
+
+#include "llvm/ADT/SetVector.h"
+#include "mlir/Dialect/Linalg/IR/Linalg.h"
+#include "mlir/Dialect/Tensor/IR/Tensor.h"
+
+#include "compiler/dialect/cost.h"
+#include "compiler/dialect/embedding_ops.h"
+#include "compiler/dialect/recurrence_ops.h"
+#include "compiler/dialect/sequence_interfaces.h"
+#include "compiler/transforms/op_kinds.h"
+
+namespace weir::bench {
+
+using namespace mlir;
+
+namespace {
+
+constexpr char kPartAttr[] = "weir.part";
+
+func::FuncOp findEntry(ModuleOp module, StringRef name) {
+  for (auto function : module.getOps<func::FuncOp>())
+    if (function.getSymName() == name && function->hasAttr(host::kEntryAttr)) return function;
+  return nullptr;
+}
+
+/// How often an op inside of a kernel runs: what is in the region of a recurrence, once a token.
+double timesRun(Operation* op) {
+  double times = 1;
+  for (auto around = op->getParentOfType<RecurrenceOp>(); around;
+       around = around->getParentOfType<RecurrenceOp>())
+    times *= static_cast<double>(
+        cast<RankedTensorType>(around.getInputs().front().getType()).getDimSize(1));
+  return times;
+}
+
+double productFlops(Operation* op) {
+  if (auto generic = dyn_cast<linalg::GenericOp>(op))
+    return isContraction(generic) ? 2.0 * static_cast<double>(numPoints(generic)) : 0;
+  // The ops in a recurrence are counted one by one.
+  auto known = dyn_cast<CostOpInterface>(op);
+  if (!known || isa<RecurrenceOp>(op) || op->getNumOperands() == 0) return 0;
+  auto type = dyn_cast<RankedTensorType>(op->getOperand(0).getType());
+  if (!type || type.getRank() < 2) return 0;
+  return known.cost().products.evaluate(static_cast<double>(type.getDimSize(0)),
+                                        static_cast<double>(type.getDimSize(1)));
+}
+
+/// Bytes of `argument` that the kernel reads.
+double bytesRead(Value argument) {
+  auto whole = static_cast<double>(byteSize(argument.getType()));
+  double bytes = 0;
+  for (OpOperand& use : argument.getUses()) {
+    Operation* user = use.getOwner();
+    auto gather = dyn_cast<GatherRowsOp>(user);
+    bool isTable = gather && use.get() == gather.getTable();
+    if (!isTable && !isa<tensor::ExtractSliceOp>(user)) return whole;
+    bytes += static_cast<double>(byteSize(user->getResult(0).getType()));
+  }
+  return std::min(bytes, whole);
+}
+
+/// The path that `expand` gave the op or the first of the ops that it was made of.
+std::string placeOf(Location location) {
+  std::string place;
+  location->walk([&](Location part) {
+    auto name = dyn_cast<NameLoc>(part);
+    if (!name) return WalkResult::advance();
+    place = name.getName().str();
+    return WalkResult::interrupt();
+  });
+  return place;
+}
+
+}  // namespace
+
+void markParts(ModuleOp module) {
+  Builder b(module.getContext());
+  for (auto function : module.getOps<func::FuncOp>()) {
+    StringRef name = function.getSymName();
+    name.consume_front("train_");
+    function.walk([&](LaunchOp launch) { launch->setAttr(kPartAttr, b.getStringAttr(name)); });
+  }
+}
+
+KernelFacts factsOf(func::FuncOp kernel) {
+  KernelFacts facts;
+  kernel.walk([&](Operation* op) { facts.flops += productFlops(op) * timesRun(op); });
+  for (Value argument : kernel.getArguments()) facts.readBytes.push_back(bytesRead(argument));
+  return facts;
+}
+
+std::vector<LaunchFacts> launchesOf(ModuleOp module, StringRef entry) {
+  std::vector<LaunchFacts> launches;
+  SymbolTable symbols(module);
+  llvm::StringMap<KernelFacts> kernels;
+  func::FuncOp function = findEntry(module, entry);
+  if (!function) return launches;
+  for (auto op : function.getOps<LaunchOp>()) {
+    auto [known, isNew] = kernels.try_emplace(op.getKernel());
+    if (isNew) known->second = factsOf(symbols.lookup<func::FuncOp>(op.getKernel()));
+    const KernelFacts& kernel = known->second;
+    LaunchFacts launch;
+    launch.op = op;
+    launch.kernel = op.getKernel().str();
+    auto part = op->getAttrOfType<StringAttr>(kPartAttr);
+    launch.part = part ? part.str() : entry.str();
+    launch.place = placeOf(op.getLoc());
+    launch.flops = kernel.flops;
+    llvm::MapVector<Value, double> read;
+    for (auto [operand, bytes] : llvm::zip(op.getOperands(), kernel.readBytes))
+      read[operand] = std::max(read[operand], bytes);
+    for (auto& [operand, bytes] : read) launch.readBytes += bytes;
+    for (Type type : op.getResultTypes())
+      launch.writtenBytes += static_cast<double>(byteSize(type));
+    launches.push_back(std::move(launch));
+  }
+  return launches;
+}
+
+llvm::StringMap<double> variableBytes(ModuleOp module, StringRef entry) {
+  llvm::StringMap<double> bytes;
+  func::FuncOp function = findEntry(module, entry);
+  if (!function) return bytes;
+  SymbolTable symbols(module);
+  for (BlockArgument argument : function.getArguments()) {
+    auto name = function.getArgAttrOfType<StringAttr>(argument.getArgNumber(), host::kVariableAttr);
+    if (!name) continue;
+    double& most = bytes[name.getValue()];
+    for (OpOperand& use : argument.getUses()) {
+      auto launch = dyn_cast<LaunchOp>(use.getOwner());
+      double read = static_cast<double>(byteSize(argument.getType()));
+      if (launch) {
+        auto kernel = symbols.lookup<func::FuncOp>(launch.getKernel());
+        read = bytesRead(kernel.getArgument(use.getOperandNumber()));
+      }
+      most = std::max(most, read);
+    }
+  }
+  return bytes;
+}
+
+}  // namespace weir::bench
