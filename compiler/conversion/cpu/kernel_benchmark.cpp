@@ -1,4 +1,5 @@
-// Speed of typical kernels on 2 threads, next to a triad of this process. Run by hand.
+// Speed of typical kernels on 2 threads, next to a triad of this process. Run by hand; --bf16 and
+// --f32 run a part of them, --cpu one thread.
 
 #include <omp.h>
 
@@ -63,11 +64,27 @@ std::string product(const char* a, const char* b, const char* aMap, const char* 
          "tensor<$Mx$Nxf32>\n}";
 }
 
+/// Buffers of the right size for f32, filled with values of the element type: how fast a product is
+/// depends on its data.
+std::vector<float> valuesOf(bool narrow, int64_t count, uint64_t seed) {
+  std::vector<float> values = randomValues(count, seed);
+  if (!narrow) return values;
+  std::vector<uint16_t> halves(2 * count);
+  for (int64_t i = 0; i < 2 * count; ++i) {
+    uint32_t bits;
+    std::memcpy(&bits, &values[i % count], 4);
+    halves[i] = bits >> 16;
+  }
+  std::memcpy(values.data(), halves.data(), 4 * count);
+  return values;
+}
+
 void benchmarkProduct(const char* what, const std::string& text, int64_t m, int64_t n, int64_t k,
                       IsaLevel level) {
   auto kernel = LoadedKernel::create(fill(text, {{'M', m}, {'N', n}, {'K', k}}), level);
   if (!kernel) return;
-  auto a = randomValues(m * k, 1), b = randomValues(k * n, 2), c = randomValues(m * n, 3);
+  bool narrow = text.find("bf16") != std::string::npos;
+  auto a = valuesOf(narrow, m * k, 1), b = valuesOf(narrow, k * n, 2), c = randomValues(m * n, 3);
   std::vector<void*> buffers = {a.data(), b.data(), c.data()};
   kernel->run(buffers, threads());
   double s = seconds([&] { kernel->runAgain(buffers); });
@@ -108,31 +125,84 @@ func.func @k(%x: tensor<8192x1536xf32>, %y: tensor<8192x1536xf32>) -> tensor<819
       12e-9 * size / s, triad * 1e3, 12e-9 * size / triad);
 }
 
-void run() {
+/// silu(x W + bias), as layers have it: bf16 in and out.
+std::string gatedProduct() {
+  return R"(
+func.func @k(%a: tensor<$Mx$Kxbf16>, %b: tensor<$Nx$Kxbf16>, %bias: tensor<$Nxf32>) -> tensor<$Mx$Nxbf16> attributes {weir.kernel, weir.row_rank = 1 : i64} {
+  %z = arith.constant 0.0 : f32
+  %e = tensor.empty() : tensor<$Mx$Nxf32>
+  %f = linalg.fill ins(%z : f32) outs(%e : tensor<$Mx$Nxf32>) -> tensor<$Mx$Nxf32>
+  %r = linalg.generic {indexing_maps = [affine_map<(m, n, k) -> (m, k)>, affine_map<(m, n, k) -> (n, k)>, affine_map<(m, n, k) -> (m, n)>],
+      iterator_types = ["parallel", "parallel", "reduction"]} ins(%a, %b : tensor<$Mx$Kxbf16>, tensor<$Nx$Kxbf16>) outs(%f : tensor<$Mx$Nxf32>) {
+  ^bb0(%x: bf16, %y: bf16, %o: f32):
+    %xe = arith.extf %x : bf16 to f32
+    %ye = arith.extf %y : bf16 to f32
+    %p = arith.mulf %xe, %ye : f32
+    %s = arith.addf %o, %p : f32
+    linalg.yield %s : f32
+  } -> tensor<$Mx$Nxf32>
+  %oe = tensor.empty() : tensor<$Mx$Nxbf16>
+  %g = linalg.generic {indexing_maps = [affine_map<(m, n) -> (m, n)>, affine_map<(m, n) -> (n)>, affine_map<(m, n) -> (m, n)>],
+      iterator_types = ["parallel", "parallel"]} ins(%r, %bias : tensor<$Mx$Nxf32>, tensor<$Nxf32>) outs(%oe : tensor<$Mx$Nxbf16>) {
+  ^bb0(%x: f32, %y: f32, %o: bf16):
+    %one = arith.constant 1.0 : f32
+    %v = arith.addf %x, %y : f32
+    %n = arith.negf %v : f32
+    %x1 = math.exp %n : f32
+    %d = arith.addf %x1, %one : f32
+    %q = arith.divf %v, %d : f32
+    %t = arith.truncf %q : f32 to bf16
+    linalg.yield %t : bf16
+  } -> tensor<$Mx$Nxbf16>
+  return %g : tensor<$Mx$Nxbf16>
+})";
+}
+
+void benchmarkGatedProduct(int64_t m, int64_t n, int64_t k, IsaLevel level) {
+  auto kernel = LoadedKernel::create(fill(gatedProduct(), {{'M', m}, {'N', n}, {'K', k}}), level);
+  if (!kernel) return;
+  auto a = valuesOf(true, m * k, 1), b = valuesOf(true, k * n, 2), bias = randomValues(n, 3),
+       c = randomValues(m * n, 4);
+  std::vector<void*> buffers = {a.data(), b.data(), bias.data(), c.data()};
+  kernel->run(buffers, threads());
+  double s = seconds([&] { kernel->runAgain(buffers); });
+  llvm::outs() << llvm::format("%-28s %5ld x %5ld x %5ld: %8.3f ms %7.1f GFLOP/s\n",
+                               "bf16, bias, silu, to bf16", m, n, k, s * 1e3, 2e-9 * m * n * k / s);
+}
+
+void run(llvm::StringRef only) {
   IsaLevel level = hostLevel();
   IsaLevel f32 = std::min(level, IsaLevel::Avx512);
-  benchmarkElementwise(f32);
+  if (only == "" || only == "f32") benchmarkElementwise(f32);
   auto plain = product("$Mx$Kx", "$Kx$Nx", "(m, k)", "(k, n)", "f32");
   auto transposed = product("$Mx$Kx", "$Nx$Kx", "(m, k)", "(n, k)", "f32");
   auto weights = product("$Kx$Mx", "$Kx$Nx", "(k, m)", "(k, n)", "f32");
-  benchmarkProduct("f32", plain, 8192, 512, 512, f32);
-  benchmarkProduct("f32, B transposed", transposed, 8192, 512, 512, f32);
-  benchmarkProduct("f32", plain, 2048, 2048, 2048, f32);
-  benchmarkProduct("f32 weight gradient", weights, 512, 512, 8192, f32);
-  benchmarkProduct("f32 weight gradient", weights, 64, 64, 16384, f32);
-  benchmarkProduct("f32 small", transposed, 1280, 64, 64, f32);
-  benchmarkProduct("f32 decode", transposed, 1, 512, 512, f32);
-  if (f32 == IsaLevel::Avx512)
-    benchmarkProduct("f32 on AVX2", plain, 8192, 512, 512, IsaLevel::Avx2);
+  if (only == "" || only == "f32") {
+    benchmarkProduct("f32", plain, 8192, 512, 512, f32);
+    benchmarkProduct("f32, B transposed", transposed, 8192, 512, 512, f32);
+    benchmarkProduct("f32", plain, 2048, 2048, 2048, f32);
+    benchmarkProduct("f32 weight gradient", weights, 512, 512, 8192, f32);
+    benchmarkProduct("f32 weight gradient", weights, 64, 64, 16384, f32);
+    benchmarkProduct("f32 small", transposed, 1280, 64, 64, f32);
+    benchmarkProduct("f32 decode", transposed, 1, 512, 512, f32);
+    if (f32 == IsaLevel::Avx512)
+      benchmarkProduct("f32 on AVX2", plain, 8192, 512, 512, IsaLevel::Avx2);
+  }
+  if (only == "f32") return;
   auto bf16 = product("$Mx$Kx", "$Kx$Nx", "(m, k)", "(k, n)", "bf16");
   auto bf16Transposed = product("$Mx$Kx", "$Nx$Kx", "(m, k)", "(n, k)", "bf16");
   auto bf16Weights = product("$Kx$Mx", "$Kx$Nx", "(k, m)", "(k, n)", "bf16");
-  for (IsaLevel l : {f32, level}) {
+  for (IsaLevel l : {level, f32}) {
     benchmarkProduct("bf16", bf16, 8192, 512, 512, l);
     benchmarkProduct("bf16, B transposed", bf16Transposed, 8192, 512, 512, l);
     benchmarkProduct("bf16", bf16, 2048, 2048, 2048, l);
     benchmarkProduct("bf16 weight gradient", bf16Weights, 512, 512, 8192, l);
-    if (level == f32) break;
+    benchmarkProduct("bf16 weight gradient", bf16Weights, 2048, 512, 8192, l);
+    benchmarkProduct("bf16 weight gradient", bf16Weights, 512, 2048, 8192, l);
+    benchmarkGatedProduct(8192, 512, 512, l);
+    benchmarkGatedProduct(8192, 2048, 512, l);
+    benchmarkGatedProduct(8192, 512, 2048, l);
+    if (level == f32 || only == "bf16") break;
   }
 }
 
@@ -140,6 +210,10 @@ void run() {
 }  // namespace weir
 
 int main(int argc, char** argv) {
-  weir::processorTime = argc > 1 && std::string(argv[1]) == "--cpu";
-  weir::run();
+  llvm::StringRef only;
+  for (llvm::StringRef argument : llvm::ArrayRef(argv + 1, argc - 1)) {
+    if (argument == "--cpu") weir::processorTime = true;
+    if (argument == "--f32" || argument == "--bf16") only = argument.drop_front(2);
+  }
+  weir::run(only);
 }

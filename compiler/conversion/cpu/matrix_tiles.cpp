@@ -4,14 +4,16 @@
 // the product of a tile of A (16 rows, 32 steps of k) and a tile of B (16 pairs of k, 16 columns,
 // both halves of a pair adjacent). Tiles are packed first, 1 KB each and padded with zeros, from
 // operands of any strides: 16 x 16 blocks of pairs are loaded along the operand's unit stride and
-// stored, or scattered, as 32-bit words. The loop over k keeps 2 x 2 tiles of C in registers. K is
-// never split: reloading C costs more than the cache misses it would save.
+// stored, or scattered, as 32-bit words. Rows of A that an op before has left in the cache, in
+// order, are read in place. The loop over k keeps 2 x 2 tiles of C in registers. K is never split:
+// reloading C costs more than the cache misses it would save.
 
 #include "compiler/conversion/cpu/product.h"
 #include "mlir/Dialect/AMX/AMXDialect.h"
 #include "mlir/Dialect/Arith/IR/Arith.h"
 #include "mlir/Dialect/MemRef/IR/MemRef.h"
 #include "mlir/Dialect/Vector/IR/VectorOps.h"
+#include "mlir/IR/Matchers.h"
 
 namespace weir {
 
@@ -69,10 +71,10 @@ Value loadAcross(KernelBuilder& b, const PairSource& source, Value x0, Value k0,
     return loadVector(b, source.access, b.offset(b.add(source.base, x0), step, source.strideK), 1,
                       kSide, mask);
   };
-  Value even = row(k), odd = row(b.add(k, 1));
-  Value both =
-      vector::InterleaveOp::create(b, VectorType::get({2 * kSide}, b.getI16Type()), even, odd);
-  return vector::BitCastOp::create(b, VectorType::get({kSide}, b.getI32Type()), both);
+  auto words = VectorType::get({kSide}, b.getI32Type());
+  Value even = arith::ExtUIOp::create(b, words, row(k));
+  Value odd = arith::ExtUIOp::create(b, words, row(b.add(k, 1)));
+  return arith::OrIOp::create(b, even, arith::ShLIOp::create(b, odd, b.intConstant(words, 16)));
 }
 
 /// Words of the 16 pairs from k0 on, for one x. Beyond the last x it repeats it: what comes of it
@@ -144,7 +146,7 @@ struct TileBuffer {
 TileBuffer tileBuffer(KernelBuilder& b, Value bytes, Value offset, int64_t tiles) {
   TileBuffer buffer;
   buffer.words = b.view(bytes, offset, tiles * kWords, b.getI32Type());
-  auto type = MemRefType::get({tiles, kSide, kSteps}, b.getBF16Type());
+  auto type = MemRefType::get({tiles * 2 * kWords}, b.getBF16Type());
   buffer.tiles = memref::ViewOp::create(b, type, bytes, offset, ValueRange{});
   return buffer;
 }
@@ -152,26 +154,28 @@ TileBuffer tileBuffer(KernelBuilder& b, Value bytes, Value offset, int64_t tiles
 int64_t depthTiles(const Product& p) { return divideUp(p.extent(p.k), kSteps); }
 int64_t panelCount(const Product& p) { return divideUp(p.extent(p.n), 2 * kSide); }
 
-/// Packs the tiles of 32 x and 32 k: (x / 32, k tile, half).
-void packPair(KernelBuilder& b, const PairSource& source, Value x, Value k, int64_t depth,
-              Value words, bool isLeft) {
-  Value tile = b.mul(b.add(b.mul(x, depth), k), 2);
+/// Packs the tiles of 32 x and 32 k, the two halves of x one after the other, from word `at` on.
+void packPair(KernelBuilder& b, const PairSource& source, Value x, Value k, Value words, Value at,
+              bool isLeft) {
   for (int64_t half = 0; half < 2; ++half)
     packTile(b, source, b.add(b.mul(x, 2 * kSide), half * kSide), b.mul(k, kSteps), words,
-             b.mul(b.add(tile, half), kWords), isLeft);
+             b.add(at, half * kWords), isLeft);
 }
 
 /// Packs all tiles, in the order in which the source lies in memory.
-void packAll(KernelBuilder& b, const PairSource& source, Value count, int64_t depth, Value words,
-             bool isLeft) {
+void packTiles(KernelBuilder& b, const PairSource& source, Value count, int64_t depth, Value words,
+               bool isLeft) {
   Value zero = b.constant(0), depthValue = b.constant(depth);
   bool rowsOfK = std::abs(source.strideK) > std::abs(source.strideX);
   b.loop(zero, rowsOfK ? depthValue : count, 1, [&](Value i) {
     b.loop(zero, rowsOfK ? count : depthValue, 1, [&](Value j) {
-      packPair(b, source, rowsOfK ? j : i, rowsOfK ? i : j, depth, words, isLeft);
+      Value x = rowsOfK ? j : i, k = rowsOfK ? i : j;
+      packPair(b, source, x, k, words, b.mul(b.add(b.mul(x, depth), k), 2 * kWords), isLeft);
     });
   });
 }
+
+bool isZero(Value scalar) { return matchPattern(scalar, m_AnyZeroFloat()); }
 
 }  // namespace
 
@@ -185,104 +189,209 @@ PackedOperand packForMatrixTiles(KernelFunction& f, const Product& p) {
   TileBuffer buffer = tileBuffer(b, packed.memref, packed.base, tiles);
   PairSource source = sourceOf(b, p, 1, p.n, p.nest.inputs[1].base);
   b.parallelLoop(panels, tiles * kWords >= kParallelWork, [&](Value panel) {
-    b.loop(0, depth, 1,
-           [&](Value k) { packPair(b, source, panel, k, depth, buffer.words, /*isLeft=*/false); });
+    b.loop(0, depth, 1, [&](Value k) {
+      Value at = b.mul(b.add(b.mul(panel, depth), k), 2 * kWords);
+      packPair(b, source, panel, k, buffer.words, at, /*isLeft=*/false);
+    });
   });
   return packed;
 }
 
-LogicalResult emitMatrixTiles(KernelFunction& f, Product& p, const ProductBases& bases,
-                              std::optional<PackedOperand> packed, Value threadOffset,
-                              ScratchPlan& scratch, bool accumulate) {
-  KernelBuilder& b = f.b;
-  f.usesTiles = true;
-  int64_t depth = depthTiles(p), panels = panelCount(p);
-  const LoopDim& m = p.nest.dims[p.m];
-  Value rows = m.size ? m.size : b.constant(m.extent);
-  int64_t rowTiles = divideUp(m.extent, 2 * kSide);
-  auto reserve = [&](int64_t bytes) { return b.add(threadOffset, scratch.reserve(bytes)); };
-  TileBuffer left = tileBuffer(b, f.threadScratch, reserve(rowTiles * depth * 2 * kTileBytes),
-                               rowTiles * depth * 2);
-  TileBuffer right;
-  if (packed) {
-    right = tileBuffer(b, packed->memref, packed->base, panels * depth * 2);
-  } else {
-    right = tileBuffer(b, f.threadScratch, reserve(panels * depth * 2 * kTileBytes),
-                       panels * depth * 2);
-    PairSource source = sourceOf(b, p, 1, p.n, bases.b);
-    packAll(b, source, b.constant(panels), depth, right.words, /*isLeft=*/false);
-  }
-  auto sumsType = MemRefType::get({2 * kSide, 2 * kSide}, b.getF32Type());
-  Value sums =
-      memref::ViewOp::create(b, sumsType, f.threadScratch, reserve(4 * kTileBytes), ValueRange{});
-  Value usedTiles = b.div(b.add(rows, 2 * kSide - 1), 2 * kSide);
-  PairSource leftSource = sourceOf(b, p, 0, p.m, bases.a);
-  packAll(b, leftSource, usedTiles, depth, left.words, /*isLeft=*/true);
+namespace {
 
+/// Emits one product on one thread.
+class MatrixTiles {
+ public:
+  MatrixTiles(KernelFunction& f, Product& p, const ProductBases& bases,
+              std::optional<PackedOperand> packed, Value threadOffset, ScratchPlan& scratch,
+              bool accumulate)
+      : f(f),
+        b(f.b),
+        p(p),
+        bases(bases),
+        packed(packed),
+        threadOffset(threadOffset),
+        scratch(scratch),
+        accumulate(accumulate),
+        depth(depthTiles(p)),
+        panels(panelCount(p)) {
+    const LoopDim& m = p.nest.dims[p.m];
+    rows = m.size ? m.size : b.constant(m.extent);
+    rowTiles = divideUp(m.extent, 2 * kSide);
+    usedRowTiles = b.div(b.add(rows, 2 * kSide - 1), 2 * kSide);
+    leastRows = m.size ? std::min(m.extent, m.lastSize.value_or(1)) : m.extent;
+    inPlace = readsLeftInPlace();
+  }
+
+  void emit();
+
+ private:
+  /// Where the two tiles of A for 32 rows and k tile `k` lie: offset of the first, from it to the
+  /// second, and from row to row.
+  struct LeftTiles {
+    Value memref;
+    Value first;
+    int64_t second, row;
+  };
+
+  bool readsLeftInPlace() const;
+  LeftTiles leftTiles(Value i, Value k);
+  Value reserve(int64_t bytes) { return b.add(threadOffset, scratch.reserve(bytes)); }
+  Value bf16View(Value memref);
+  /// First row of row tile `i`: rows that are used in place overlap those before at the end.
+  Value firstRow(Value i);
+  ValueList multiply(Value i, Value j);
+  void write(Value i, Value j, Value sums);
+
+  KernelFunction& f;
+  KernelBuilder& b;
+  Product& p;
+  const ProductBases& bases;
+  std::optional<PackedOperand> packed;
+  Value threadOffset;
+  ScratchPlan& scratch;
+  bool accumulate;
+  int64_t depth, panels, rowTiles, leastRows;
+  bool inPlace;
+  Value rows, usedRowTiles, leftMemref, rightMemref;
+};
+
+bool MatrixTiles::readsLeftInPlace() const {
+  const Access& a = p.nest.inputs[0];
+  // Packing what comes from memory costs nothing: it streams better than tiles do.
+  return a.tile && a.strides[p.k] == 1 && a.strides[p.m] > 0 && !p.nest.dims[p.k].size &&
+         p.extent(p.k) % kSteps == 0 && leastRows >= 2 * kSide;
+}
+
+/// Memory of bf16 is typed i16 (see storageType).
+Value MatrixTiles::bf16View(Value memref) {
+  auto type = cast<MemRefType>(memref.getType());
+  if (type.getElementType().isBF16()) return memref;
+  return UnrealizedConversionCastOp::create(
+             b, MemRefType::get(type.getShape(), b.getBF16Type(), type.getLayout()), memref)
+      .getResult(0);
+}
+
+Value MatrixTiles::firstRow(Value i) {
+  Value row = b.mul(i, 2 * kSide);
+  if (!inPlace || (!p.nest.dims[p.m].size && p.extent(p.m) % (2 * kSide) == 0)) return row;
+  return b.minimum(row, b.sub(rows, b.constant(2 * kSide)));
+}
+
+MatrixTiles::LeftTiles MatrixTiles::leftTiles(Value i, Value k) {
+  if (!inPlace) {
+    Value tile = b.mul(b.add(b.mul(i, depth), k), 2);
+    return {leftMemref, b.mul(tile, 2 * kWords), 2 * kWords, kSteps};
+  }
+  int64_t stride = p.nest.inputs[0].strides[p.m];
+  Value at = b.add(b.offset(bases.a, firstRow(i), stride), b.mul(k, kSteps));
+  return {leftMemref, at, kSide * stride, stride};
+}
+
+/// Four tiles of C: 32 rows and panel j.
+ValueList MatrixTiles::multiply(Value i, Value j) {
   auto tileType = amx::TileType::get({kSide, kSteps}, b.getBF16Type());
   auto sumType = amx::TileType::get({kSide, kSide}, b.getF32Type());
-  Value zero = b.constant(0);
-  auto multiply = [&](Value i, Value j) {
-    ValueList inits;
-    for (int t = 0; t < 4; ++t) inits.push_back(amx::TileZeroOp::create(b, sumType));
-    ValueList totals = b.loop(zero, b.constant(depth), 1, inits, [&](Value k, ValueRange current) {
-      Value leftTile = b.mul(b.add(b.mul(i, depth), k), 2),
-            rightTile = b.mul(b.add(b.mul(j, depth), k), 2);
-      ValueList as, bs;
-      for (int64_t half = 0; half < 2; ++half) {
-        as.push_back(amx::TileLoadOp::create(b, tileType, left.tiles,
-                                             ValueRange{b.add(leftTile, half), zero, zero}));
-        bs.push_back(amx::TileLoadOp::create(b, tileType, right.tiles,
-                                             ValueRange{b.add(rightTile, half), zero, zero}));
-      }
-      ValueList next;
-      for (int t = 0; t < 4; ++t)
-        next.push_back(amx::TileMulFOp::create(b, sumType, as[t / 2], bs[t % 2], current[t]));
-      return next;
-    });
+  ValueList zeros;
+  for (int t = 0; t < 4; ++t) zeros.push_back(amx::TileZeroOp::create(b, sumType));
+  return b.loop(b.constant(0), b.constant(depth), 1, zeros, [&](Value k, ValueRange current) {
+    LeftTiles a = leftTiles(i, k);
+    Value right = b.mul(b.add(b.mul(j, depth), k), 4 * kWords);
+    auto load = [&](Value memref, Value at, int64_t row) {
+      return amx::TileLoadOp::create(b, tileType, memref, ValueRange{at}, b.constant(row));
+    };
+    Value a0 = load(a.memref, a.first, a.row), b0 = load(rightMemref, right, kSteps);
+    Value a1 = load(a.memref, b.add(a.first, a.second), a.row);
+    Value b1 = load(rightMemref, b.add(right, 2 * kWords), kSteps);
+    Value as[] = {a0, a1}, bs[] = {b0, b1};
+    ValueList next;
     for (int t = 0; t < 4; ++t)
-      amx::TileStoreOp::create(
-          b, sums, ValueRange{b.constant(t / 2 * kSide), b.constant(t % 2 * kSide)}, totals[t]);
-  };
+      next.push_back(amx::TileMulFOp::create(b, sumType, as[t / 2], bs[t % 2], current[t]));
+    return next;
+  });
+}
+
+/// Takes 32 x 32 sums from a buffer to C.
+void MatrixTiles::write(Value i, Value j, Value sums) {
   const LoopOutput& output = p.nest.outputs[0];
-  auto write = [&](Value i, Value j) {
-    Value firstRow = b.mul(i, 2 * kSide), firstColumn = b.mul(j, 2 * kSide);
-    Value count = b.minimum(b.constant(2 * kSide), b.sub(rows, firstRow));
-    bool partial = p.extent(p.n) % (2 * kSide) != 0;
-    b.loop(zero, count, 1, [&](Value r) {
-      Value row = b.add(firstRow, r);
-      for (int64_t half = 0; half < 2; ++half) {
-        Value column = b.add(firstColumn, half * kSide);
-        Value mask;
-        if (partial) mask = createMask(b, b.sub(b.constant(p.extent(p.n)), column));
-        auto at = [&](const Access& access, Value base) {
-          return b.offset(b.offset(base, row, access.strides[p.m]), column, access.strides[p.n]);
-        };
-        Value value = vector::LoadOp::create(b, VectorType::get({kSide}, b.getF32Type()), sums,
-                                             ValueRange{r, b.constant(half * kSide)});
-        Value before;
-        if (accumulate)
-          before = loadVector(b, output.access, at(output.access, bases.c), 1, kSide, mask);
-        else if (output.init && output.init->isScalar())
-          before = b.splat(output.init->scalar, kSide);
-        else if (output.init)
-          before = loadVector(b, *output.init, at(*output.init, bases.init),
-                              output.init->strides[p.n], kSide, mask);
-        if (before) value = arith::AddFOp::create(b, before, value);
-        storeVector(b, value, output.access, at(output.access, bases.c), 1, mask);
-      }
-    });
-  };
+  Value start = b.mul(i, 2 * kSide), shift = b.sub(start, firstRow(i));
+  Value count = b.minimum(b.constant(2 * kSide), b.sub(rows, start));
+  Value firstColumn = b.mul(j, 2 * kSide);
+  bool partial = p.extent(p.n) % (2 * kSide) != 0;
+  Access source;
+  source.memref = sums;
+  source.element = b.getF32Type();
+  b.loop(b.constant(0), count, 1, [&](Value r) {
+    Value row = b.add(start, r), from = b.mul(b.add(shift, r), 2 * kSide);
+    for (int64_t half = 0; half < 2; ++half) {
+      Value column = b.add(firstColumn, half * kSide);
+      Value mask;
+      if (partial) mask = createMask(b, b.sub(b.constant(p.extent(p.n)), column));
+      auto at = [&](const Access& access, Value base) {
+        return b.offset(b.offset(base, row, access.strides[p.m]), column, access.strides[p.n]);
+      };
+      Value value = loadVector(b, source, b.add(from, half * kSide), 1, kSide, Value());
+      Value before;
+      if (accumulate)
+        before = loadVector(b, output.access, at(output.access, bases.c), 1, kSide, mask);
+      else if (output.init && output.init->isScalar())
+        before = isZero(output.init->scalar) ? Value() : b.splat(output.init->scalar, kSide);
+      else if (output.init)
+        before = loadVector(b, *output.init, at(*output.init, bases.init),
+                            output.init->strides[p.n], kSide, mask);
+      if (before) value = arith::AddFOp::create(b, before, value);
+      storeVector(b, value, output.access, at(output.access, bases.c), 1, mask);
+    }
+  });
+}
+
+void MatrixTiles::emit() {
+  Value zero = b.constant(0);
   int64_t group = std::max<int64_t>(1, kBlockBytes / (depth * 2 * kTileBytes));
+  if (inPlace) {
+    leftMemref = bf16View(p.nest.inputs[0].memref);
+  } else {
+    TileBuffer left = tileBuffer(b, f.threadScratch, reserve(rowTiles * depth * 2 * kTileBytes),
+                                 rowTiles * depth * 2);
+    leftMemref = left.tiles;
+    PairSource source = sourceOf(b, p, 0, p.m, bases.a);
+    packTiles(b, source, usedRowTiles, depth, left.words, /*isLeft=*/true);
+  }
+  if (packed) {
+    rightMemref = tileBuffer(b, packed->memref, packed->base, panels * depth * 2).tiles;
+  } else {
+    int64_t tiles = panels * depth * 2;
+    TileBuffer right = tileBuffer(b, f.threadScratch, reserve(tiles * kTileBytes), tiles);
+    rightMemref = right.tiles;
+    PairSource source = sourceOf(b, p, 1, p.n, bases.b);
+    packTiles(b, source, b.constant(panels), depth, right.words, /*isLeft=*/false);
+  }
+  auto block = MemRefType::get({2 * kSide, 2 * kSide}, b.getF32Type());
+  Value offset = reserve(4 * kTileBytes);
+  Value tiles = memref::ViewOp::create(b, block, f.threadScratch, offset, ValueRange{});
+  Value sums = b.view(f.threadScratch, offset, 4 * kSide * kSide, b.getF32Type());
   b.loop(0, panels, group, [&](Value from) {
     Value to = b.minimum(b.add(from, group), b.constant(panels));
-    b.loop(zero, usedTiles, 1, [&](Value i) {
+    b.loop(zero, usedRowTiles, 1, [&](Value i) {
       b.loop(from, to, 1, [&](Value j) {
-        multiply(i, j);
-        write(i, j);
+        ValueList totals = multiply(i, j);
+        for (int t = 0; t < 4; ++t)
+          amx::TileStoreOp::create(b, tiles,
+                                   ValueRange{b.constant(t / 2 * kSide), b.constant(t % 2 * kSide)},
+                                   totals[t]);
+        write(i, j, sums);
       });
     });
   });
+}
+
+}  // namespace
+
+LogicalResult emitMatrixTiles(KernelFunction& f, Product& p, const ProductBases& bases,
+                              std::optional<PackedOperand> packed, Value threadOffset,
+                              ScratchPlan& scratch, bool accumulate) {
+  f.usesTiles = true;
+  MatrixTiles(f, p, bases, packed, threadOffset, scratch, accumulate).emit();
   return success();
 }
 
