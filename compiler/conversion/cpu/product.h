@@ -12,6 +12,26 @@
 
 namespace weir {
 
+/// Part of C whose sums are complete: rows [row, row + rows) of the product (`mostRows` at most)
+/// and columns [column, column + columns). Element (r, c) is at r * strides[0] + c of `sums`,
+/// counted from the part's first.
+struct ProductBlock {
+  Access sums;
+  mlir::Value row, rows, column;
+  int64_t mostRows = 0, columns = 0;
+  /// Number of columns if not known at compile time (at most `columns`).
+  mlir::Value size;
+};
+
+/// Takes blocks of C, instead of memory, as they are finished: for work at each element, done while
+/// the sums are in the first cache. Blocks don't cross `ends`, multiples of kProductBlock (the last
+/// one is the number of columns); `emit` gets the number of the segment that the block is in.
+struct ProductEpilogue {
+  llvm::SmallVector<int64_t> ends;
+  std::function<mlir::LogicalResult(const ProductBlock&, size_t)> emit;
+};
+constexpr int64_t kProductBlock = 32;
+
 /// A nest seen as a product; inputs[0] is A and inputs[1] is B, outputs[0] is C with unit stride
 /// along `n`.
 struct Product {
@@ -23,6 +43,8 @@ struct Product {
   mlir::Type compute;
   /// By AMX tiles of bf16 rather than by vector registers.
   bool matrixTiles = false;
+  /// With matrix tiles and nothing to add to: takes the place of C.
+  const ProductEpilogue* epilogue = nullptr;
 
   int64_t extent(size_t dim) const { return nest.dims[dim].extent; }
 };

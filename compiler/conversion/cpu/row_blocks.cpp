@@ -69,7 +69,8 @@ void RowsEmitter::chooseBlocks(int64_t tile) {
   target = std::max<int64_t>(target, 1);
   split = rows.size() - 1;
   int64_t inner = 1;
-  while (split > 0 && rows[split].extent * inner <= target / 2) inner *= rows[split--].extent;
+  while (split > 0 && epilogues.empty() && rows[split].extent * inner <= target / 2)
+    inner *= rows[split--].extent;
   int64_t extent = rows[split].extent;
   chunk = std::clamp<int64_t>(target / inner, 1, extent);
   chunk = divideUp(extent, divideUp(extent, chunk));
@@ -85,9 +86,13 @@ int64_t RowsEmitter::planTiles() {
     if (op && llvm::is_contained(views, op)) return use(op->getOperand(0), step);
     if (tiles.contains(value)) lastUse[value] = std::max(lastUse[value], step);
   };
-  for (auto [i, op] : llvm::enumerate(steps)) {
-    for (Value operand : op->getOperands()) use(operand, i);
-    for (Value result : op->getResults()) use(result, i);
+  // Fused steps run with their product.
+  SmallVector<size_t> times;
+  for (Operation* op : steps) {
+    size_t time = times.empty() ? 0 : times.back() + !fusedInto.contains(op);
+    times.push_back(time);
+    for (Value operand : op->getOperands()) use(operand, time);
+    for (Value result : op->getResults()) use(result, time);
   }
   for (auto [value, i] : copies) use(value, steps.size());
   struct Live {
@@ -96,8 +101,8 @@ int64_t RowsEmitter::planTiles() {
   };
   SmallVector<Live> live;
   int64_t size = 0;
-  for (auto [i, op] : llvm::enumerate(steps)) {
-    llvm::erase_if(live, [&, i = i](const Live& l) { return l.until < i; });
+  for (auto [time, op] : llvm::zip(times, steps)) {
+    llvm::erase_if(live, [&, time = time](const Live& l) { return l.until < time; });
     for (Value value : op->getResults()) {
       if (!tiles.contains(value)) continue;
       TensorValue& tensor = f.tensors[value];
@@ -218,9 +223,11 @@ LogicalResult RowsEmitter::emitSteps(const RowBlock& rowBlock) {
     auto right = op ? packed.find(op) : packed.end();
     std::optional<PackedOperand> operand;
     if (right != packed.end()) operand = right->second;
+    if (epilogues.contains(op)) return emitWithEpilogue(*product, op, operand, rowBlock);
     return emitProductTile(f, *product, operand, rowBlock.threadOffset, f.thread);
   };
   for (Operation* op : steps) {
+    if (fusedInto.contains(op)) continue;
     FailureOr<std::vector<LoopNest>> nests = nestsOf(op);
     if (failed(nests)) return failure();
     for (const LoopNest& nest : *nests)
@@ -258,9 +265,11 @@ LogicalResult RowsEmitter::prepare() {
     for (const LoopDim& dim : nest.dims) product *= dim.extent;
     work += product;
   }
+  SmallVector<std::pair<Operation*, size_t>> matched;
   for (auto [op, i] : products) {
     std::optional<Product> product = matchProduct(mergeRows(all[i]), b.target);
     if (!product) continue;
+    matched.emplace_back(op, i);
     tile = std::max(tile, rowTile(b.target, *product));
     // An operand that all rows share is packed once, before the rows, unless they compute it (keys
     // that the kernel returns, in a batch of one).
@@ -271,6 +280,14 @@ LogicalResult RowsEmitter::prepare() {
     if (shared) packed[op] = packOperand(f, *product);
   }
   chooseBlocks(tile);
+  if (split + 1 == rows.size()) {
+    SmallVector<std::pair<Operation*, bool>> fusable;
+    for (auto [op, i] : matched)
+      if (std::optional<bool> needsMemory = takesEpilogue(all[i]))
+        fusable.emplace_back(op, *needsMemory);
+    fuseEpilogues(fusable);
+    if (!epilogues.empty()) chooseBlocks(tile);
+  }
   f.thread.reserve(planTiles());
   return success();
 }

@@ -1,5 +1,5 @@
-// Emission of kernels of linalg ops: see rows_kernel.cpp (storage and loops of each op) and
-// row_blocks.cpp (blocks of rows).
+// Emission of kernels of linalg ops: see rows_kernel.cpp (storage and loops of each op),
+// row_blocks.cpp (blocks of rows) and row_epilogues.cpp (work at each element of a product).
 
 #ifndef WEIR_COMPILER_CONVERSION_CPU_ROWS_EMITTER_H_
 #define WEIR_COMPILER_CONVERSION_CPU_ROWS_EMITTER_H_
@@ -48,6 +48,25 @@ class RowsEmitter {
     int64_t extent = 1;
   };
 
+  /// Elementwise steps that run on the sums of a product, block by block, in their order: each is
+  /// about columns [from, to) of the product.
+  struct FusedStep {
+    mlir::linalg::GenericOp op;
+    int64_t from, to;
+  };
+  struct FusedSteps {
+    llvm::SmallVector<FusedStep> steps;
+    /// Where the steps for a column change: ends of segments.
+    llvm::SmallVector<int64_t> ends;
+    bool has(mlir::Operation* op) const;
+  };
+  /// Columns of a product's result that a value is about, at each of its elements, and the result
+  /// of a step that it is, or is a slice of.
+  struct ColumnRange {
+    mlir::Value root;
+    int64_t from, to;
+  };
+
   mlir::LogicalResult resolveViews();
   mlir::LogicalResult emitByOp();
   mlir::LogicalResult emitOnAllThreads(const LoopNest& nest);
@@ -57,6 +76,20 @@ class RowsEmitter {
   /// `tile`: rows of the tiles of products, 0 without products.
   void chooseBlocks(int64_t tile);
   int64_t planTiles();
+
+  /// Decides which steps run with which of `products`, and which values need no memory then. The
+  /// flag: the product's result needs it in any case.
+  void fuseEpilogues(llvm::ArrayRef<std::pair<mlir::Operation*, bool>> products);
+  class EpilogueFinder;
+  std::optional<bool> takesEpilogue(const LoopNest& nest);
+  /// Steps that read `value`, through views too; null for the kernel's results.
+  llvm::SmallVector<mlir::Operation*> readersOf(mlir::Value value) const;
+  bool isReadElsewhere(mlir::Value value, mlir::Operation* product) const;
+  mlir::FailureOr<LoopNest> segmentNest(mlir::Operation* product, size_t segment,
+                                        const RowBlock& rowBlock);
+  mlir::LogicalResult emitWithEpilogue(Product product, mlir::Operation* op,
+                                       std::optional<PackedOperand> operand,
+                                       const RowBlock& rowBlock);
   LoopNest mergeRows(const LoopNest& nest);
   LoopNest toBlock(const LoopNest& nest, const RowBlock& block);
 
@@ -77,6 +110,9 @@ class RowsEmitter {
   llvm::SetVector<mlir::Value> tiles;
   llvm::DenseMap<mlir::Value, int64_t> tileOffsets;
   llvm::DenseMap<mlir::Operation*, PackedOperand> packed;
+  /// By product, and back: fused steps follow their product in `steps`.
+  llvm::DenseMap<mlir::Operation*, FusedSteps> epilogues;
+  llvm::DenseMap<mlir::Operation*, mlir::Operation*> fusedInto;
   llvm::SmallVector<RowGroup> rows;
   size_t rowRank = 0, split = 0;
   llvm::SmallVector<std::unique_ptr<mlir::Block>> ownBlocks;
