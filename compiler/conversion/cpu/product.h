@@ -24,7 +24,7 @@ struct ProductBlock {
 };
 
 /// Takes blocks of C, instead of memory, as they are finished: for work at each element, done while
-/// the sums are in the first cache. Blocks don't cross `ends`, multiples of kProductBlock (the last
+/// the sums are in a near cache. Blocks don't cross `ends`, multiples of kProductBlock (the last
 /// one is the number of columns); `emit` gets the number of the segment that the block is in.
 struct ProductEpilogue {
   llvm::SmallVector<int64_t> ends;
