@@ -28,6 +28,9 @@ constexpr int64_t kTileBytes = 1024;
 /// Bytes of packed B that stay in L2 while rows pass by.
 constexpr int64_t kBlockBytes = 1 << 20;
 
+/// Panels whose sums an epilogue gets at once, at most: enough for it to walk memory along rows.
+constexpr int64_t kStripPanels = 8;
+
 /// An operand seen as a matrix of pairs: `x` counts rows of A or columns of B.
 struct PairSource {
   Access access;  // elements as i16
@@ -223,7 +226,7 @@ class MatrixTiles {
     inPlace = readsLeftInPlace();
   }
 
-  void emit();
+  LogicalResult emit();
 
  private:
   /// Where the two tiles of A for 32 rows and k tile `k` lie: offset of the first, from it to the
@@ -242,6 +245,7 @@ class MatrixTiles {
   Value firstRow(Value i);
   ValueList multiply(Value i, Value j);
   void write(Value i, Value j, Value sums);
+  LogicalResult emitStrips(int64_t group);
 
   KernelFunction& f;
   KernelBuilder& b;
@@ -345,7 +349,54 @@ void MatrixTiles::write(Value i, Value j, Value sums) {
   });
 }
 
-void MatrixTiles::emit() {
+/// All of C, for an epilogue: strips of sums, 32 rows by some panels.
+LogicalResult MatrixTiles::emitStrips(int64_t group) {
+  // One tile more than needed: rows of a strip fall on different cache sets.
+  int64_t width = (kStripPanels * 2 + 1) * kSide, start = 0;
+  Value offset = reserve(2 * kSide * width * sizeof(float)), zero = b.constant(0);
+  Value strip = memref::ViewOp::create(b, MemRefType::get({2 * kSide, width}, b.getF32Type()),
+                                       f.threadScratch, offset, ValueRange{});
+  ProductBlock block;
+  block.sums.memref = b.view(f.threadScratch, offset, 2 * kSide * width, b.getF32Type());
+  block.sums.element = b.getF32Type();
+  block.sums.strides = {width, 1};
+  block.mostRows = std::min(2 * kSide, p.extent(p.m));
+  LogicalResult result = success();
+  for (auto [segment, end] : llvm::enumerate(p.epilogue->ends)) {
+    int64_t first = start / (2 * kSide), last = divideUp(end, 2 * kSide), count = kStripPanels;
+    while ((last - first) % count != 0) --count;
+    block.columns = std::min(count * 2 * kSide, end - start);
+    bool partial = end - start > block.columns && end % (2 * kSide) != 0;
+    int64_t step = roundUp(group, count);
+    b.loop(first, last, step, [&, segment = segment](Value groupFrom) {
+      Value groupTo = b.minimum(b.add(groupFrom, step), b.constant(last));
+      b.loop(zero, usedRowTiles, 1, [&](Value i) {
+        block.row = b.mul(i, 2 * kSide);
+        block.rows = b.minimum(b.constant(2 * kSide), b.sub(rows, block.row));
+        block.sums.base = b.mul(b.sub(block.row, firstRow(i)), width);
+        b.loop(groupFrom, groupTo, count, [&](Value from) {
+          b.loop(0, count, 1, [&](Value j) {
+            ValueList totals = multiply(i, b.add(from, j));
+            for (int t = 0; t < 4; ++t)
+              amx::TileStoreOp::create(
+                  b, strip,
+                  ValueRange{b.constant(t / 2 * kSide), b.add(b.mul(j, 2 * kSide), t % 2 * kSide)},
+                  totals[t]);
+          });
+          block.column = b.mul(from, 2 * kSide);
+          if (partial)
+            block.size = b.minimum(b.constant(block.columns),
+                                   b.sub(b.constant(p.extent(p.n)), block.column));
+          if (failed(p.epilogue->emit(block, segment))) result = failure();
+        });
+      });
+    });
+    start = end;
+  }
+  return result;
+}
+
+LogicalResult MatrixTiles::emit() {
   Value zero = b.constant(0);
   int64_t group = std::max<int64_t>(1, kBlockBytes / (depth * 2 * kTileBytes));
   if (inPlace) {
@@ -366,6 +417,7 @@ void MatrixTiles::emit() {
     PairSource source = sourceOf(b, p, 1, p.n, bases.b);
     packTiles(b, source, b.constant(panels), depth, right.words, /*isLeft=*/false);
   }
+  if (p.epilogue) return emitStrips(group);
   auto block = MemRefType::get({2 * kSide, 2 * kSide}, b.getF32Type());
   Value offset = reserve(4 * kTileBytes);
   Value tiles = memref::ViewOp::create(b, block, f.threadScratch, offset, ValueRange{});
@@ -383,6 +435,7 @@ void MatrixTiles::emit() {
       });
     });
   });
+  return success();
 }
 
 }  // namespace
@@ -391,8 +444,7 @@ LogicalResult emitMatrixTiles(KernelFunction& f, Product& p, const ProductBases&
                               std::optional<PackedOperand> packed, Value threadOffset,
                               ScratchPlan& scratch, bool accumulate) {
   f.usesTiles = true;
-  MatrixTiles(f, p, bases, packed, threadOffset, scratch, accumulate).emit();
-  return success();
+  return MatrixTiles(f, p, bases, packed, threadOffset, scratch, accumulate).emit();
 }
 
 }  // namespace weir
