@@ -258,7 +258,7 @@ TEST_P(ElementwiseTest, FunctionsOfF32) {
       {"math.tanh", std::tanh, -10, 10, 1e-6},
       {"math.log", std::log, 1e-3, 100, 1e-6},
       {"math.log1p", std::log1p, -0.9, 50, 1e-6},
-      {"math.erf", std::erf, -4, 4, 2e-6},
+      {"math.erf", std::erf, -6, 6, 3e-7},
       {"math.sin", std::sin, -20, 70000, 2e-6},
       {"math.cos", std::cos, -20, 70000, 2e-6},
       {"math.sqrt", std::sqrt, 0, 100, 1e-6},

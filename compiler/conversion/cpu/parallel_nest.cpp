@@ -174,7 +174,9 @@ LogicalResult emitParallelNest(KernelBuilder& b, LoopNest nest, Value sharedScra
   // small.
   int64_t blocks =
       std::clamp<int64_t>(total / kParallelWork, CpuTarget::kWorkers, 8 * CpuTarget::kWorkers);
-  if (nest.dims[dim].reduction) blocks = std::min(blocks, std::max<int64_t>(1, extent / 8));
+  // Parts of a sum have to be added: short steps are not worth a part of their own.
+  if (nest.dims[dim].reduction && total / extent < kParallelWork)
+    blocks = std::min(blocks, std::max<int64_t>(1, extent / 8));
   int64_t chunk = divideUp(extent, std::min(blocks, extent));
   bool unitStride =
       llvm::any_of(nest.outputs, [&](const LoopOutput& o) { return o.access.strides[dim] == 1; });
