@@ -58,32 +58,23 @@ absl::StatusOr<runtime::Vocabulary> vocabularyIfKnown(Workspace& workspace,
   return runtime::Vocabulary();
 }
 
-absl::StatusOr<mlir::OwningOpRef<mlir::ModuleOp>> streamEntryPoints(Workspace& workspace,
-                                                                    const LoadedModel& loaded,
-                                                                    Level level,
-                                                                    Metadata& metadata) {
+absl::StatusOr<ProgramSource> streamEntryPoints(Workspace& workspace, const LoadedModel& loaded,
+                                                Level level, Metadata& metadata) {
   absl::StatusOr<StreamSettings> settings = streamSettings(loaded);
   if (!settings.ok()) return settings.status();
   if (absl::GetFlag(FLAGS_batch) > 0) settings->batch = absl::GetFlag(FLAGS_batch);
   settings->chunk = absl::GetFlag(FLAGS_chunk);
   settings->segments = absl::GetFlag(FLAGS_segments);
   settings->stopAfter = level;
-  auto module = streamModule(workspace, loaded, *settings);
-  if (!module.ok()) return module.status();
   absl::StatusOr<runtime::Vocabulary> vocabulary = vocabularyIfKnown(workspace, loaded);
   if (!vocabulary.ok()) return vocabulary.status();
-  // Levels on the way have nothing to say it in.
-  if (level != Level::Optimized) return module;
-  auto known = streamMetadata(workspace, loaded, *settings, **module, *vocabulary);
-  if (!known.ok()) return known.status();
-  metadata = *std::move(known);
-  return module;
+  metadata = streamMetadata(loaded, *vocabulary);
+  return streamSource(workspace, loaded, *settings);
 }
 
 /// The entry points of `train`, `run` or `stream`, and what their program says of itself.
-absl::StatusOr<mlir::OwningOpRef<mlir::ModuleOp>> entryPoints(Workspace& workspace,
-                                                              const LoadedModel& loaded,
-                                                              Level level, Metadata& metadata) {
+absl::StatusOr<ProgramSource> entryPoints(Workspace& workspace, const LoadedModel& loaded,
+                                          Level level, Metadata& metadata) {
   std::string entry = absl::GetFlag(FLAGS_entry);
   if (entry.empty()) entry = loaded.experiment ? "train" : "run";
   metadata = {{"experiment", loaded.text()}};
@@ -95,7 +86,7 @@ absl::StatusOr<mlir::OwningOpRef<mlir::ModuleOp>> entryPoints(Workspace& workspa
         isProgram ? makeTask(workspace, loaded) : makeTaskOrRandom(workspace, loaded);
     if (!task.ok()) return task.status();
     (*task)->spec().text.AddTo(&metadata);
-    return trainingModule(workspace, loaded, **task, /*evaluateOnly=*/false, level);
+    return trainingSource(workspace, loaded, **task, /*evaluateOnly=*/false, level);
   }
   if (entry != "run")
     return absl::InvalidArgumentError(
@@ -110,7 +101,7 @@ absl::StatusOr<mlir::OwningOpRef<mlir::ModuleOp>> entryPoints(Workspace& workspa
   settings.precision = *precision;
   settings.gradients = true;
   settings.stopAfter = level;
-  return runModule(workspace, loaded, settings);
+  return runSource(workspace, loaded, settings);
 }
 
 /// The code of the kernels that are launched, as text.
@@ -147,7 +138,9 @@ absl::Status printLevel(Workspace& workspace, const LoadedModel& loaded, const s
     return absl::OkStatus();
   }
   Metadata unused;
-  auto module = entryPoints(workspace, loaded, buildLevel(level), unused);
+  absl::StatusOr<ProgramSource> source = entryPoints(workspace, loaded, buildLevel(level), unused);
+  if (!source.ok()) return source.status();
+  auto module = source->module();
   if (!module.ok()) return module.status();
   if (number >= levelNumber("dispatched")) {
     if (absl::Status status = formKernels(workspace, **module); !status.ok()) return status;
@@ -170,11 +163,11 @@ absl::Status emitProgram(Workspace& workspace, const LoadedModel& loaded) {
   absl::StatusOr<std::vector<IsaLevel>> levels = isaLevels();
   if (!levels.ok()) return levels.status();
   Metadata metadata;
-  auto module = entryPoints(workspace, loaded, Level::Optimized, metadata);
-  if (!module.ok()) return module.status();
+  absl::StatusOr<ProgramSource> source = entryPoints(workspace, loaded, Level::Optimized, metadata);
+  if (!source.ok()) return source.status();
   CompileTimes times;
   absl::StatusOr<runtime::Program> program =
-      compileModule(workspace, **module, *levels, std::move(metadata), &times);
+      compileSource(workspace, *source, *levels, std::move(metadata), &times);
   if (!program.ok()) return program.status();
   if (absl::Status status = runtime::SaveProgram(*program, out); !status.ok()) return status;
   std::printf("%s: %s\n", out.c_str(), times.str().c_str());
@@ -217,9 +210,9 @@ Command compileCommand() {
       "--out=copy.weir\n"
       "weir compile runs/shakespeare/experiment.mlir --entry=stream --emit=program "
       "--checkpoint=runs/shakespeare/best.safetensors --out=shakespeare.weir",
-      {"stop_after", "emit",    "out",      "entry",      "kernel",     "batch", "length",
-       "chunk",      "context", "segments", "checkpoint", "precision",  "set",   "steps",
-       "seed",       "data",    "isa",      "plugin",     "experiment", "model", "timing"},
+      {"stop_after", "emit",     "out",        "entry",     "kernel", "batch", "length", "chunk",
+       "context",    "segments", "checkpoint", "precision", "set",    "steps", "seed",   "data",
+       "isa",        "plugin",   "experiment", "model",     "timing", "cache"},
       1,
       1,
       run};

@@ -26,9 +26,9 @@ absl::Status run(const Arguments& arguments) {
   if (absl::Status status = runtime::CheckVocabulary(checkpoint, (*task)->spec().text);
       !status.ok())
     return status;
-  auto module = trainingModule(**workspace, *loaded, **task, /*evaluateOnly=*/true);
-  if (!module.ok()) return module.status();
-  absl::StatusOr<RunningProgram> program = startModule(**workspace, **module, nullptr);
+  auto source = trainingSource(**workspace, *loaded, **task, /*evaluateOnly=*/true);
+  if (!source.ok()) return source.status();
+  absl::StatusOr<RunningProgram> program = startSource(**workspace, *source, nullptr);
   if (!program.ok()) return program.status();
   if (absl::Status status = runtime::LoadParameters(*program->session, checkpoint); !status.ok())
     return status;
@@ -52,7 +52,7 @@ Command evalCommand() {
           "evaluates parameters on all held-out batches of the experiment's task",
           "",
           "weir eval runs/copy/experiment.mlir --checkpoint=runs/copy/best.safetensors",
-          {"checkpoint", "set", "data", "threads", "isa", "plugin", "experiment", "model"},
+          {"checkpoint", "set", "data", "threads", "isa", "plugin", "experiment", "model", "cache"},
           1,
           1,
           run};

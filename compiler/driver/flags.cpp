@@ -30,6 +30,9 @@ ABSL_FLAG(bool, resume, false, "go on from the checkpoint in --out; without one,
 ABSL_FLAG(bool, quiet, false, "no progress");
 ABSL_FLAG(bool, profile, false, "time each kernel, and list them at the end");
 ABSL_FLAG(bool, timing, false, "print where the time of compiling went, on stderr");
+ABSL_FLAG(std::string, cache, "",
+          "the folder of what was compiled before, or off; empty for that of the environment's "
+          "WEIR_CACHE, or else $XDG_CACHE_HOME/weir or ~/.cache/weir");
 ABSL_FLAG(std::string, isa, "",
           "instruction set: avx2, avx512 or amx; `weir compile --emit=program` also takes a list, "
           "as avx2,avx512; empty for the best that this machine has");

@@ -23,6 +23,7 @@ ABSL_DECLARE_FLAG(bool, resume);
 ABSL_DECLARE_FLAG(bool, quiet);
 ABSL_DECLARE_FLAG(bool, profile);
 ABSL_DECLARE_FLAG(bool, timing);
+ABSL_DECLARE_FLAG(std::string, cache);
 ABSL_DECLARE_FLAG(std::string, isa);
 ABSL_DECLARE_FLAG(std::string, checkpoint);
 ABSL_DECLARE_FLAG(std::string, params);

@@ -67,13 +67,11 @@ absl::Status run(const Arguments& arguments) {
   if (!settings.ok()) return settings.status();
   settings->batch = static_cast<int64_t>(prompts->size()) * request.samples;
   settings->chunk = chunkFor(*prompts);
-  auto module = streamModule(**workspace, *loaded, *settings);
-  if (!module.ok()) return module.status();
-  auto metadata = streamMetadata(**workspace, *loaded, *settings, **module, *vocabulary);
-  if (!metadata.ok()) return metadata.status();
+  absl::StatusOr<ProgramSource> source = streamSource(**workspace, *loaded, *settings);
+  if (!source.ok()) return source.status();
   CompileTimes times;
   absl::StatusOr<RunningProgram> program =
-      startModule(**workspace, **module, &times, *std::move(metadata));
+      startSource(**workspace, *source, &times, streamMetadata(*loaded, *vocabulary));
   if (!program.ok()) return program.status();
   runtime::Session& session = *program->session;
   absl::Status status = checkpoint.empty()
@@ -107,7 +105,7 @@ Command generateCommand() {
       {"checkpoint", "prompt",     "prompt_file", "tokens",  "temperature", "top_k",
        "top_p",      "seed",       "samples",     "context", "state",       "save_state",
        "chunk",      "data",       "precision",   "set",     "threads",     "isa",
-       "plugin",     "experiment", "model",       "quiet"},
+       "plugin",     "experiment", "model",       "quiet",   "cache"},
       1,
       1,
       run};

@@ -38,10 +38,15 @@ absl::Status run(const Arguments& arguments) {
   RunSettings settings;
   settings.inputShapes = *std::move(shapes);
   settings.precision = *precision;
-  auto module = runModule(**workspace, *loaded, settings);
-  if (!module.ok()) return module.status();
-  keepInitOnly(**module);
-  absl::StatusOr<RunningProgram> program = startModule(**workspace, **module, nullptr);
+  auto source = runSource(**workspace, *loaded, settings);
+  if (!source.ok()) return source.status();
+  source->identity += "\ninit only";
+  source->module = [all = source->module]() -> absl::StatusOr<mlir::OwningOpRef<mlir::ModuleOp>> {
+    auto module = all();
+    if (module.ok()) keepInitOnly(**module);
+    return module;
+  };
+  absl::StatusOr<RunningProgram> program = startSource(**workspace, *source, nullptr);
   if (!program.ok()) return program.status();
   int64_t seed = absl::GetFlag(FLAGS_seed);
   if (ExperimentOp experiment = loaded->experiment)
@@ -71,7 +76,8 @@ Command initCommand() {
           "writes the parameters that training begins with to a safetensors file",
           "",
           "weir init models/selective_copy_mingru.mlir --seed=3 --out=first.safetensors",
-          {"out", "seed", "set", "precision", "threads", "isa", "plugin", "experiment", "model"},
+          {"out", "seed", "set", "precision", "threads", "isa", "plugin", "experiment", "model",
+           "cache"},
           1,
           1,
           run};

@@ -3,6 +3,7 @@
 #ifndef WEIR_COMPILER_DRIVER_PROGRAM_H_
 #define WEIR_COMPILER_DRIVER_PROGRAM_H_
 
+#include <functional>
 #include <map>
 #include <memory>
 #include <string>
@@ -21,19 +22,6 @@ namespace weir {
 /// The levels that --isa names; the best of this machine if it is empty.
 absl::StatusOr<std::vector<IsaLevel>> isaLevels();
 
-/// The entry points of an experiment, for packed documents if the task has segments, as far as
-/// `stopAfter`.
-absl::StatusOr<mlir::OwningOpRef<mlir::ModuleOp>> trainingModule(
-    Workspace& workspace, const LoadedModel& loaded, const runtime::Task& task, bool evaluateOnly,
-    Level stopAfter = Level::Optimized, bool fuse = true);
-
-/// The entry points `init` and `run` (and `gradients`) of a model; with `segments` they take the
-/// input of that name.
-absl::StatusOr<mlir::OwningOpRef<mlir::ModuleOp>> runModule(Workspace& workspace,
-                                                            const LoadedModel& loaded,
-                                                            const RunSettings& settings,
-                                                            bool segments = false);
-
 /// The shapes of a model's inputs for a batch and a length: dimension 0 is the batch, dimension 1
 /// the time where they are open.
 absl::StatusOr<llvm::StringMap<llvm::SmallVector<int64_t>>> inputShapes(const LoadedModel& loaded,
@@ -43,11 +31,48 @@ absl::StatusOr<llvm::StringMap<llvm::SmallVector<int64_t>>> inputShapes(const Lo
 /// --precision.
 absl::StatusOr<Precision> precisionFlag();
 
+/// A program that isn't compiled yet.
+struct ProgramSource {
+  using Facts = std::map<std::string, std::string>;
+
+  /// All that the program follows from, but for instruction sets and the compiler itself: programs
+  /// of equal identities are equal.
+  std::string identity;
+  /// Makes the module of its entry points, for what wasn't compiled before.
+  std::function<absl::StatusOr<mlir::OwningOpRef<mlir::ModuleOp>>()> module;
+  /// What the program's metadata says of that module. May be null.
+  std::function<absl::StatusOr<Facts>(mlir::ModuleOp)> facts;
+};
+
+/// The entry points of an experiment, for packed documents if the task has segments; the module as
+/// it is after `stopAfter`.
+absl::StatusOr<ProgramSource> trainingSource(Workspace& workspace, const LoadedModel& loaded,
+                                             const runtime::Task& task, bool evaluateOnly,
+                                             Level stopAfter = Level::Optimized, bool fuse = true);
+
+/// The module of a trainingSource.
+absl::StatusOr<mlir::OwningOpRef<mlir::ModuleOp>> trainingModule(
+    Workspace& workspace, const LoadedModel& loaded, const runtime::Task& task, bool evaluateOnly,
+    Level stopAfter = Level::Optimized, bool fuse = true);
+
+/// The entry points `init` and `run` (and `gradients`) of a model; with `segments` they take the
+/// input of that name.
+absl::StatusOr<ProgramSource> runSource(Workspace& workspace, const LoadedModel& loaded,
+                                        const RunSettings& settings, bool segments = false);
+
+/// What an identity says of a module: its text without names of places.
+std::string identityOf(mlir::ModuleOp module);
+
 /// Turns entry points into launches of kernels, in place; with `separate`, of a kernel for each op.
 absl::Status formKernels(Workspace& workspace, mlir::ModuleOp module, bool separate = false);
 
-/// A line about a compilation: "37 kernels compiled in 4.1 s (...)".
+/// A line about a compilation: "37 kernels compiled in 4.1 s (...)" or "37 kernels from the cache
+/// in 0.02 s".
 struct CompileTimes {
+  /// All of it.
+  double seconds = 0;
+  /// The whole program was read from the cache.
+  bool isFromCache = false;
   double lowerSeconds = 0;
   ProgramReport program;
   std::string str() const;
@@ -58,6 +83,14 @@ void printTiming();
 
 /// formKernels, and then the program. Changes the module.
 absl::StatusOr<runtime::Program> compileModule(Workspace& workspace, mlir::ModuleOp module,
+                                               const std::vector<IsaLevel>& levels,
+                                               std::map<std::string, std::string> metadata,
+                                               CompileTimes* times);
+
+/// Reads the program from the workspace's cache, or else compiles it, kernel by kernel where the
+/// cache has them, and keeps it there. The program's metadata are `metadata` and the source's
+/// facts.
+absl::StatusOr<runtime::Program> compileSource(Workspace& workspace, const ProgramSource& source,
                                                const std::vector<IsaLevel>& levels,
                                                std::map<std::string, std::string> metadata,
                                                CompileTimes* times);
@@ -73,6 +106,9 @@ absl::StatusOr<RunningProgram> startProgram(runtime::Program program);
 
 /// Compiles for this machine and loads, with --threads.
 absl::StatusOr<RunningProgram> startModule(Workspace& workspace, mlir::ModuleOp module,
+                                           CompileTimes* times,
+                                           std::map<std::string, std::string> metadata = {});
+absl::StatusOr<RunningProgram> startSource(Workspace& workspace, const ProgramSource& source,
                                            CompileTimes* times,
                                            std::map<std::string, std::string> metadata = {});
 

@@ -160,9 +160,9 @@ absl::Status run(const Arguments& arguments) {
   settings.precision = *precision;
   settings.gradients = !gradientsPath.empty();
   bool packed = isPacked(*loaded, *file);
-  auto module = runModule(**workspace, *loaded, settings, packed);
-  if (!module.ok()) return module.status();
-  absl::StatusOr<RunningProgram> program = startModule(**workspace, **module, nullptr);
+  auto source = runSource(**workspace, *loaded, settings, packed);
+  if (!source.ok()) return source.status();
+  absl::StatusOr<RunningProgram> program = startSource(**workspace, *source, nullptr);
   if (!program.ok()) return program.status();
   runtime::Session& session = *program->session;
 
@@ -203,7 +203,7 @@ Command runCommand() {
       "weir run model.mlir --params=p.safetensors --inputs=x.safetensors "
       "--outputs=y.safetensors --gradients=g.safetensors",
       {"params", "inputs", "outputs", "gradients", "precision", "set", "seed", "threads", "isa",
-       "plugin", "experiment", "model"},
+       "plugin", "experiment", "model", "cache"},
       1,
       1,
       run};

@@ -57,20 +57,39 @@ absl::StatusOr<OwningOpRef<ModuleOp>> streamModule(Workspace& workspace, const L
   return std::move(*module);
 }
 
-absl::StatusOr<std::map<std::string, std::string>> streamMetadata(
-    Workspace& workspace, const LoadedModel& loaded, const StreamSettings& settings,
-    ModuleOp module, const runtime::Vocabulary& vocabulary) {
+absl::StatusOr<ProgramSource> streamSource(Workspace& workspace, const LoadedModel& loaded,
+                                           const StreamSettings& settings) {
+  absl::StatusOr<OwningOpRef<ModuleOp>> expanded =
+      expand(workspace, loaded, {settings.segments, /*start=*/true});
+  if (!expanded.ok()) return expanded.status();
+  ProgramSource source;
+  source.identity = absl::StrCat(
+      "stream ", settings.batch, " ", settings.chunk, " ", settings.context, " ", settings.segments,
+      " ", stringifyPrecision(settings.precision).str(), "\n", identityOf(**expanded));
+  source.module = [&workspace, &loaded, settings] {
+    return streamModule(workspace, loaded, settings);
+  };
+  source.facts = [&workspace, &loaded,
+                  settings](ModuleOp module) -> absl::StatusOr<ProgramSource::Facts> {
+    ProgramSource::Facts facts;
+    if (auto limit = module->getAttrOfType<IntegerAttr>(kPositionLimitAttr))
+      facts[runtime::kPositionLimitKey] = absl::StrCat(limit.getInt());
+    absl::StatusOr<int64_t> context = attentionContext(workspace, loaded, settings);
+    if (!context.ok()) return context.status();
+    if (*context > 0) facts[runtime::kContextKey] = absl::StrCat(*context);
+    return facts;
+  };
+  return source;
+}
+
+std::map<std::string, std::string> streamMetadata(const LoadedModel& loaded,
+                                                  const runtime::Vocabulary& vocabulary) {
   std::map<std::string, std::string> metadata = {{"experiment", loaded.text()}};
   // The model after --set, whatever its experiment says.
   std::string text;
   llvm::raw_string_ostream(text) << ModuleOp(*loaded.expanded);
   metadata[runtime::kModelHashKey] = absl::StrCat(absl::Hex(runtime::Checksum(text)));
   vocabulary.AddTo(&metadata);
-  if (auto limit = module->getAttrOfType<IntegerAttr>(kPositionLimitAttr))
-    metadata[runtime::kPositionLimitKey] = absl::StrCat(limit.getInt());
-  absl::StatusOr<int64_t> context = attentionContext(workspace, loaded, settings);
-  if (!context.ok()) return context.status();
-  if (*context > 0) metadata[runtime::kContextKey] = absl::StrCat(*context);
   return metadata;
 }
 

@@ -10,6 +10,7 @@
 #include "absl/status/statusor.h"
 
 #include "compiler/driver/load.h"
+#include "compiler/driver/program.h"
 #include "compiler/entry_points/programs.h"
 #include "runtime/data/vocabulary.h"
 
@@ -24,13 +25,15 @@ absl::StatusOr<mlir::OwningOpRef<mlir::ModuleOp>> streamModule(Workspace& worksp
                                                                const LoadedModel& loaded,
                                                                const StreamSettings& settings);
 
-/// What a program for streams says of itself, besides its experiment: the hash by which files of
-/// states know the model, its vocabulary (may be empty), how many positions it knows, if there is
-/// an end, and how far its attention looks back, if that is bounded by `settings`. `module` is what
-/// streamModule made.
-absl::StatusOr<std::map<std::string, std::string>> streamMetadata(
-    Workspace& workspace, const LoadedModel& loaded, const StreamSettings& settings,
-    mlir::ModuleOp module, const runtime::Vocabulary& vocabulary);
+/// The program of streamModule. Its facts are how many positions it knows, if there is an end, and
+/// how far its attention looks back, if that is bounded by `settings`.
+absl::StatusOr<ProgramSource> streamSource(Workspace& workspace, const LoadedModel& loaded,
+                                           const StreamSettings& settings);
+
+/// What a program for streams says of itself besides those facts: its experiment, the hash by which
+/// files of states know the model, and its vocabulary (may be empty).
+std::map<std::string, std::string> streamMetadata(const LoadedModel& loaded,
+                                                  const runtime::Vocabulary& vocabulary);
 
 /// InvalidArgument unless the model's only input is tokens, batch x time.
 absl::Status checkReadsText(const LoadedModel& loaded);

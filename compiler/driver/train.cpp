@@ -110,10 +110,10 @@ absl::Status run(const Arguments& arguments) {
   absl::StatusOr<runtime::TrainingOptions> options = trainingOptions(*loaded);
   if (!options.ok()) return options.status();
 
-  auto module = trainingModule(**workspace, *loaded, **task, /*evaluateOnly=*/false);
-  if (!module.ok()) return module.status();
+  auto source = trainingSource(**workspace, *loaded, **task, /*evaluateOnly=*/false);
+  if (!source.ok()) return source.status();
   CompileTimes times;
-  absl::StatusOr<RunningProgram> program = startModule(**workspace, **module, &times);
+  absl::StatusOr<RunningProgram> program = startSource(**workspace, *source, &times);
   if (!program.ok()) return program.status();
   if (options->progress) std::fprintf(options->progress, "%s\n", times.str().c_str());
   printTiming();
@@ -148,7 +148,7 @@ Command trainCommand() {
           "optimizer.lr=5e-4\n"
           "weir train models/selective_copy_mingru.mlir --out=runs/copy --resume",
           {"out", "resume", "set", "steps", "seed", "data", "threads", "isa", "plugin",
-           "experiment", "model", "quiet", "profile", "timing"},
+           "experiment", "model", "quiet", "profile", "timing", "cache"},
           1,
           1,
           run};

@@ -40,6 +40,8 @@ absl::StatusOr<std::unique_ptr<Workspace>> Workspace::create() {
 
 Workspace::Workspace(runtime::Registry registry)
     : registry_(std::move(registry)), context_(allDialects()) {
+  if (std::optional<std::string> directory = cacheDirectory(absl::GetFlag(FLAGS_cache)))
+    cache_ = Cache::open(*std::move(directory), Cache::kDefaultBytes);
   // Layers' texts, so that messages can show their lines wherever they come from.
   std::set<const std::string*> seen;
   for (const auto& [name, layer] : registry_.layers()) {

@@ -14,6 +14,7 @@
 #include "mlir/IR/MLIRContext.h"
 #include "mlir/IR/OwningOpRef.h"
 
+#include "compiler/cache/cache.h"
 #include "runtime/data/task_registry.h"
 #include "runtime/plugin/registry.h"
 
@@ -25,6 +26,8 @@ class Workspace {
   static absl::StatusOr<std::unique_ptr<Workspace>> create();
 
   mlir::MLIRContext& context() { return context_; }
+  /// What was compiled before (--cache); null if nothing is kept.
+  Cache* cache() { return cache_.get(); }
   const runtime::Registry& registry() const { return registry_; }
   /// The built-in tasks and those of plugins.
   absl::StatusOr<runtime::TaskRegistry> tasks() const;
@@ -42,6 +45,7 @@ class Workspace {
   explicit Workspace(runtime::Registry registry);
 
   runtime::Registry registry_;
+  std::unique_ptr<Cache> cache_;
   mlir::MLIRContext context_;
   llvm::SourceMgr sources_;
   std::unique_ptr<mlir::SourceMgrDiagnosticHandler> printer_;

@@ -57,7 +57,7 @@ says 'weir.residual' compile model.mlir --stop-after=differentiated
 says '@train_step' compile model.mlir --stop-after=optimized
 says 'weir.launch' compile model.mlir --stop-after=dispatched
 says 'vector' compile model.mlir --stop-after=kernels --isa=avx2
-says 'define void' compile model.mlir --stop-after=llvm --isa=avx2
+says 'define hidden void' compile model.mlir --stop-after=llvm --isa=avx2
 says 'vfmadd.*ymm' compile model.mlir --stop-after=asm --isa=avx2
 says '@gradients' compile model.mlir --stop-after=optimized --entry=run --length=7
 says 'kernels compiled' compile model.mlir --emit=program --isa=avx2,avx512 --out=model.weir
