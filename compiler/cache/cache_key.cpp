@@ -61,17 +61,17 @@ const std::string& compilerIdentity() {
 
 CacheKey::CacheKey(StringRef kind) { add(compilerIdentity()).add(kind); }
 
-CacheKey& CacheKey::add(StringRef piece) {
+ContentHash& ContentHash::add(StringRef piece) {
   add(static_cast<int64_t>(piece.size()));
   hasher.update(piece);
   return *this;
 }
 
-CacheKey& CacheKey::add(int64_t number) {
+ContentHash& ContentHash::add(int64_t number) {
   hasher.update(StringRef(reinterpret_cast<const char*>(&number), sizeof(number)));
   return *this;
 }
 
-std::string CacheKey::str() { return llvm::toHex(hasher.final<32>(), /*LowerCase=*/true); }
+std::string ContentHash::str() { return llvm::toHex(hasher.final<32>(), /*LowerCase=*/true); }
 
 }  // namespace weir

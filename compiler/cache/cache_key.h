@@ -16,20 +16,25 @@ namespace weir {
 /// MLIR and LLVM among them; of those without a build id, file, size and time of change.
 const std::string& compilerIdentity();
 
-class CacheKey {
+/// A hash of texts, the same for every build of the compiler.
+class ContentHash {
  public:
-  /// `kind` keeps keys of different things apart. The compiler's identity is part of every key.
-  explicit CacheKey(llvm::StringRef kind);
-
   /// Order matters, and where one piece ends and the next begins.
-  CacheKey& add(llvm::StringRef piece);
-  CacheKey& add(int64_t number);
+  ContentHash& add(llvm::StringRef piece);
+  ContentHash& add(int64_t number);
 
   /// 64 hexadecimal digits.
   std::string str();
 
  private:
   llvm::BLAKE3 hasher;
+};
+
+/// A hash that the compiler's identity is part of.
+class CacheKey : public ContentHash {
+ public:
+  /// `kind` keeps keys of different things apart.
+  explicit CacheKey(llvm::StringRef kind);
 };
 
 }  // namespace weir

@@ -54,6 +54,9 @@ void addFormKernels(OpPassManager& passes, const FormKernelsOptions& options) {
 }
 
 LogicalResult runPasses(PassManager& passes, Operation* op) {
+#ifdef NDEBUG
+  passes.enableVerifier(false);
+#endif
   if (PhaseTimes::enabled()) passes.addInstrumentation(PhaseTimes::instrumentation());
   return passes.run(op);
 }

@@ -28,7 +28,8 @@ struct FormKernelsOptions {
 /// backward pass, but not both.
 void addFormKernels(mlir::OpPassManager& passes, const FormKernelsOptions& options = {});
 
-/// Runs passes, each as a phase of PhaseTimes (compiler/support).
+/// Runs passes, each as a phase of PhaseTimes (compiler/support). With assertions, what each of
+/// them makes is verified.
 mlir::LogicalResult runPasses(mlir::PassManager& passes, mlir::Operation* op);
 
 /// Makes the pipelines known by name (weir-simplify, weir-form-kernels) to tools. Call once.

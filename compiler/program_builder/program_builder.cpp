@@ -1,15 +1,19 @@
 #include "compiler/program_builder/program_builder.h"
 
+#include <algorithm>
 #include <chrono>
 #include <mutex>
+#include <numeric>
 
 #include "llvm/ADT/MapVector.h"
 #include "mlir/Dialect/Func/IR/FuncOps.h"
+#include "mlir/Dialect/Linalg/IR/Linalg.h"
 #include "mlir/IR/Threading.h"
 
 #include "compiler/conversion/cpu/link_shared_object.h"
 #include "compiler/conversion/cpu/target.h"
 #include "compiler/support/phase_times.h"
+#include "compiler/transforms/op_kinds.h"
 #include "compiler/transforms/plan.h"
 
 namespace weir {
@@ -79,14 +83,35 @@ class Compilers {
   std::vector<std::unique_ptr<KernelCompiler>> idle;
 };
 
+/// The kernels' numbers, those that take long to compile before the others, so that no thread
+/// begins with one of them when the rest is done. Products do: they are tiled and unrolled.
+std::vector<size_t> longestFirst(ArrayRef<func::FuncOp> kernels) {
+  std::vector<int64_t> weights;
+  for (func::FuncOp kernel : kernels) {
+    int64_t weight = 0;
+    kernel->walk([&](Operation* op) {
+      auto generic = dyn_cast<linalg::GenericOp>(op);
+      weight += generic && isContraction(generic) ? 100 : 1;
+    });
+    weights.push_back(weight);
+  }
+  std::vector<size_t> order(kernels.size());
+  std::iota(order.begin(), order.end(), 0);
+  std::stable_sort(order.begin(), order.end(),
+                   [&](size_t a, size_t b) { return weights[a] > weights[b]; });
+  return order;
+}
+
 FailureOr<std::vector<CompiledKernel>> compileAll(ModuleOp module, ArrayRef<func::FuncOp> kernels,
                                                   IsaLevel level, Cache* cache) {
   Phase phase("kernels");
   Compilers compilers(*module.getContext(), level, cache);
   std::vector<CompiledKernel> compiled(kernels.size());
+  std::vector<size_t> order = longestFirst(kernels);
   LogicalResult result = failableParallelForEachN(
-      module.getContext(), 0, kernels.size(), [&](size_t i) -> LogicalResult {
+      module.getContext(), 0, kernels.size(), [&](size_t place) -> LogicalResult {
         Phase each("each kernel", phase);
+        size_t i = order[place];
         FailureOr<CompiledKernel> kernel = compilers.compile(kernels[i]);
         if (failed(kernel)) return failure();
         compiled[i] = std::move(*kernel);

@@ -7,6 +7,7 @@
 #include "mlir/Dialect/Tensor/IR/Tensor.h"
 #include "mlir/IR/BuiltinOps.h"
 #include "mlir/IR/PatternMatch.h"
+#include "mlir/IR/Threading.h"
 
 #include "compiler/dialect/dispatch_ops.h"
 #include "compiler/transforms/dispatch_groups.h"
@@ -35,7 +36,8 @@ struct Dispatch : impl::DispatchBase<Dispatch> {
 
     SymbolTable symbols(getOperation());
     IRRewriter rewriter(&getContext());
-    for (auto function : llvm::to_vector(getOperation().getOps<func::FuncOp>())) {
+    SmallVector<Block*> blocks;
+    for (auto function : getOperation().getOps<func::FuncOp>()) {
       if (function.isExternal() || function->hasAttr(kKernelAttr)) continue;
       if (!function.getBody().hasOneBlock()) {
         function.emitError("has control flow, which kernels can't be formed from");
@@ -44,8 +46,14 @@ struct Dispatch : impl::DispatchBase<Dispatch> {
       Block& block = function.getBody().front();
       eraseDead(block, rewriter);
       generalizeFills(block, rewriter);
-      for (auto& group : groupOps(block, limits)) outlineGroup(*group, symbols, rewriter);
-      eraseDead(block, rewriter);
+      blocks.push_back(&block);
+    }
+    std::vector<std::vector<std::unique_ptr<DispatchGroup>>> groups(blocks.size());
+    parallelFor(&getContext(), 0, blocks.size(),
+                [&](size_t i) { groups[i] = groupOps(*blocks[i], limits); });
+    for (auto [block, ofBlock] : llvm::zip(blocks, groups)) {
+      for (auto& group : ofBlock) outlineGroup(*group, symbols, rewriter);
+      eraseDead(*block, rewriter);
     }
   }
 

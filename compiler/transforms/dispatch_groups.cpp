@@ -116,6 +116,9 @@ class Grouping {
   std::vector<GroupPtr> groups;
   DenseMap<Operation*, Group*> groupOf;
   DenseMap<Operation*, int64_t> position;
+  /// Pairs that one value leads from the first to the second of, and that don't merge: with the
+  /// numbers of ops that they had. Only more ops can change that, in either.
+  DenseMap<std::pair<Group*, Group*>, std::pair<size_t, size_t>> refused;
 };
 
 /// The loop of row `row` in `loops`, or kNoLoop.
@@ -339,7 +342,15 @@ bool Grouping::mergeAlongValues() {
     llvm::stable_sort(
         read, [](Value x, Value y) { return byteSize(x.getType()) > byteSize(y.getType()); });
     for (Value value : read) {
-      if (Group* producer = groupOfValue(value)) changed |= tryMerge(producer, groupOf[&op], value);
+      Group *producer = groupOfValue(value), *consumer = groupOf[&op];
+      if (!producer) continue;
+      std::pair<size_t, size_t> sizes(producer->ops.size(), consumer->ops.size());
+      auto known = refused.find({producer, consumer});
+      if (known != refused.end() && known->second == sizes) continue;
+      if (tryMerge(producer, consumer, value))
+        changed = true;
+      else
+        refused[{producer, consumer}] = sizes;
     }
   }
   return changed;

@@ -4,13 +4,12 @@
 // constants left out. Where the members of a class disagree on a constant, it becomes an argument
 // and each launch passes its own.
 
-#include <map>
-
 #include "llvm/ADT/MapVector.h"
 #include "mlir/Dialect/Arith/IR/Arith.h"
 #include "mlir/Dialect/Func/IR/FuncOps.h"
 #include "mlir/IR/BuiltinOps.h"
 #include "mlir/IR/SymbolTable.h"
+#include "mlir/IR/Threading.h"
 
 #include "compiler/dialect/dispatch_ops.h"
 #include "compiler/transforms/merge_kernels_pass.h"
@@ -64,14 +63,13 @@ struct MergeKernels : impl::MergeKernelsBase<MergeKernels> {
   using MergeKernelsBase::MergeKernelsBase;
 
   void runOnOperation() override {
+    SmallVector<Kernel> kernels;
+    for (auto function : getOperation().getOps<func::FuncOp>())
+      if (function->hasAttr(kKernelAttr)) kernels.push_back(describe(function));
+    std::vector<std::string> keys(kernels.size());
+    parallelFor(&getContext(), 0, kernels.size(), [&](size_t i) { keys[i] = keyOf(kernels[i]); });
     llvm::MapVector<StringRef, SmallVector<Kernel>> classes;
-    std::map<std::string, bool> keys;
-    for (auto function : getOperation().getOps<func::FuncOp>()) {
-      if (!function->hasAttr(kKernelAttr)) continue;
-      Kernel kernel = describe(function);
-      auto key = keys.emplace(keyOf(kernel), true).first;
-      classes[key->first].push_back(kernel);
-    }
+    for (auto [key, kernel] : llvm::zip(keys, kernels)) classes[key].push_back(kernel);
     DenseMap<StringAttr, SmallVector<LaunchOp>> launches;
     getOperation().walk(
         [&](LaunchOp launch) { launches[launch.getKernelAttr().getAttr()].push_back(launch); });

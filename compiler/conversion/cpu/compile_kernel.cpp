@@ -240,15 +240,16 @@ FailureOr<CompiledKernel> KernelCompiler::compile(func::FuncOp kernel) {
   CpuTarget target{level};
   // The numbers at the end of its name say where in the program it is, not what it does.
   StringRef stem = kernel.getName().rtrim("0123456789_");
-  std::string key = CacheKey("kernel")
-                        .add(target.name())
-                        .add(target.cpu())
-                        .add(target.features())
-                        .add(textOf(kernel, stem))
-                        .str();
+  std::string hash = ContentHash()
+                         .add(target.name())
+                         .add(target.cpu())
+                         .add(target.features())
+                         .add(textOf(kernel, stem))
+                         .str();
+  std::string key = CacheKey("kernel").add(hash).str();
   CompiledKernel result;
   result.name = kernel.getName().str();
-  result.symbol = (stem + "_" + key.substr(0, 24)).str();
+  result.symbol = (stem + "_" + hash.substr(0, 24)).str();
   if (cache) {
     std::optional<std::string> known = cache->find(key);
     if (known && decode(*known, result)) {
