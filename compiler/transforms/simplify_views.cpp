@@ -207,7 +207,36 @@ struct AddConcats : OpRewritePattern<linalg::GenericOp> {
   }
 };
 
-/// A slice of an elementwise result that nothing else reads.
+/// Whether two slices of one tensor have no element in common.
+bool areDisjoint(tensor::ExtractSliceOp a, tensor::ExtractSliceOp b) {
+  for (int64_t d = 0; d < a.getSourceType().getRank(); ++d) {
+    auto last = [d](tensor::ExtractSliceOp slice) {
+      return slice.getStaticOffsets()[d] +
+             (slice.getStaticSizes()[d] - 1) * slice.getStaticStrides()[d];
+    };
+    if (last(a) < b.getStaticOffsets()[d] || last(b) < a.getStaticOffsets()[d]) return true;
+  }
+  return false;
+}
+
+/// Slices with static places that read no element twice, and nothing else, are all that uses
+/// `value`.
+bool isCutIntoParts(Value value) {
+  SmallVector<tensor::ExtractSliceOp> slices;
+  for (Operation* user : value.getUsers()) {
+    auto slice = dyn_cast<tensor::ExtractSliceOp>(user);
+    if (!slice || llvm::any_of(slice.getStaticOffsets(), ShapedType::isDynamic) ||
+        llvm::any_of(slice.getStaticSizes(), ShapedType::isDynamic) ||
+        llvm::any_of(slice.getStaticStrides(), ShapedType::isDynamic))
+      return false;
+    for (tensor::ExtractSliceOp other : slices)
+      if (!areDisjoint(slice, other)) return false;
+    slices.push_back(slice);
+  }
+  return true;
+}
+
+/// A slice of an elementwise result of which nothing is read twice.
 struct SliceBeforeComputing : OpRewritePattern<tensor::ExtractSliceOp> {
   using OpRewritePattern::OpRewritePattern;
 
@@ -215,18 +244,11 @@ struct SliceBeforeComputing : OpRewritePattern<tensor::ExtractSliceOp> {
                                 PatternRewriter& rewriter) const override {
     auto producer = op.getSource().getDefiningOp<linalg::GenericOp>();
     RankedTensorType type = op.getType();
-    if (!producer || !producer->hasOneUse() || producer.getNumResults() != 1 ||
-        !isElementwise(producer) || type.getRank() != op.getSourceType().getRank() ||
-        !type.hasStaticShape()) {
+    if (!producer || producer.getNumResults() != 1 || !isElementwise(producer) ||
+        type.getRank() != op.getSourceType().getRank() || !isCutIntoParts(op.getSource())) {
       return failure();
     }
     if (!producer.getBody()->getOps<linalg::IndexOp>().empty()) return failure();
-    for (int64_t d = 0; d < type.getRank(); ++d) {
-      if (ShapedType::isDynamic(op.getStaticOffsets()[d]) ||
-          ShapedType::isDynamic(op.getStaticStrides()[d])) {
-        return failure();
-      }
-    }
     AffineMap written = producer.getMatchingIndexingMap(producer.getDpsInitOperand(0));
     if (!written.isPermutation() ||
         producer.payloadUsesValueFromOperand(producer.getDpsInitOperand(0))) {
@@ -271,13 +293,78 @@ struct SliceBeforeComputing : OpRewritePattern<tensor::ExtractSliceOp> {
   }
 };
 
+/// Elementwise work on a concatenation that nothing else reads is done on its parts, by what makes
+/// them: the parts meet in their final form.
+struct ComputeBeforeConcat : OpRewritePattern<linalg::GenericOp> {
+  using OpRewritePattern::OpRewritePattern;
+
+  LogicalResult matchAndRewrite(linalg::GenericOp op, PatternRewriter& rewriter) const override {
+    if (!isElementwise(op) || op.getNumResults() != 1 || !op.getRegion().hasOneBlock() ||
+        !op.getBody()->getOps<linalg::IndexOp>().empty())
+      return failure();
+    OpOperand* init = op.getDpsInitOperand(0);
+    RankedTensorType type = typeOf(op.getResult(0));
+    if (!op.getMatchingIndexingMap(init).isIdentity() || op.payloadUsesValueFromOperand(init) ||
+        !type.hasStaticShape())
+      return failure();
+    tensor::ConcatOp concat;
+    for (OpOperand* input : op.getDpsInputOperands()) {
+      auto tensor = dyn_cast<RankedTensorType>(input->get().getType());
+      if (!tensor || !op.getMatchingIndexingMap(input).isProjectedPermutation()) return failure();
+      auto candidate = input->get().getDefiningOp<tensor::ConcatOp>();
+      if (!candidate || concat || !op.getMatchingIndexingMap(input).isIdentity()) continue;
+      if (candidate->hasOneUse() && llvm::none_of(candidate.getInputs(), isZeros))
+        concat = candidate;
+    }
+    if (!concat) return failure();
+    int64_t dim = concat.getDim(), offset = 0;
+    SmallVector<Value> parts;
+    for (Value part : concat.getInputs()) {
+      int64_t size = typeOf(part).getDimSize(dim);
+      SmallVector<Value> inputs;
+      for (OpOperand* input : op.getDpsInputOperands()) {
+        if (input->get() == concat.getResult()) {
+          inputs.push_back(part);
+          continue;
+        }
+        RankedTensorType whole = typeOf(input->get());
+        SmallVector<OpFoldResult> offsets(whole.getRank(), rewriter.getIndexAttr(0)), sizes,
+            strides(whole.getRank(), rewriter.getIndexAttr(1));
+        bool cut = false;
+        for (auto [d, expr] : llvm::enumerate(op.getMatchingIndexingMap(input).getResults())) {
+          bool here = cast<AffineDimExpr>(expr).getPosition() == dim;
+          if (here) offsets[d] = rewriter.getIndexAttr(offset);
+          sizes.push_back(rewriter.getIndexAttr(here ? size : whole.getDimSize(d)));
+          cut |= here;
+        }
+        inputs.push_back(cut ? tensor::ExtractSliceOp::create(rewriter, op.getLoc(), input->get(),
+                                                              offsets, sizes, strides)
+                                   .getResult()
+                             : input->get());
+      }
+      RankedTensorType partType = resized(type, dim, size);
+      Value empty = tensor::EmptyOp::create(rewriter, op.getLoc(), partType.getShape(),
+                                            partType.getElementType());
+      auto computed =
+          linalg::GenericOp::create(rewriter, op.getLoc(), partType, inputs, empty,
+                                    op.getIndexingMapsArray(), op.getIteratorTypesArray());
+      rewriter.cloneRegionBefore(op.getRegion(), computed.getRegion(),
+                                 computed.getRegion().begin());
+      parts.push_back(computed.getResult(0));
+      offset += size;
+    }
+    rewriter.replaceOpWithNewOp<tensor::ConcatOp>(op, type, dim, parts);
+    return success();
+  }
+};
+
 struct SimplifyViews : impl::SimplifyViewsBase<SimplifyViews> {
   using SimplifyViewsBase::SimplifyViewsBase;
 
   void runOnOperation() override {
     RewritePatternSet patterns(&getContext());
-    patterns.add<InsertToConcat, FlattenConcat, SliceOfConcat, AddConcats, SliceBeforeComputing>(
-        &getContext());
+    patterns.add<InsertToConcat, FlattenConcat, SliceOfConcat, AddConcats, SliceBeforeComputing,
+                 ComputeBeforeConcat>(&getContext());
     if (failed(applyPatternsGreedily(getOperation(), std::move(patterns)))) signalPassFailure();
   }
 };

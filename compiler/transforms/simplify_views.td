@@ -16,7 +16,8 @@ def SimplifyViews : Pass<"weir-simplify-views", "::mlir::func::FuncOp"> {
     %s = tensor.concat dim(1) %x, %y
     ```
 
-    A slice of an elementwise result is the result on slices of its operands.
+    A slice of an elementwise result is the result on slices of its operands, if no element is in two slices; and elementwise
+    work on a concatenation that nothing else reads is done on its parts, which so meet in their final form.
   }];
   let dependentDialects = [
     "::mlir::arith::ArithDialect", "::mlir::linalg::LinalgDialect",
