@@ -14,9 +14,18 @@ using namespace mlir;
 
 namespace {
 
+/// exp(-x) for sigmoids in f32, at most e^80: its reciprocal is a normal number, so an estimate of
+/// that has all its digits, and the product of both is 1.
+Value boundedExp(OpBuilder& b, Location loc, Value x) {
+  Value most = arith::ConstantOp::create(b, loc, b.getF32FloatAttr(80));
+  Value negative = arith::NegFOp::create(b, loc, x);
+  Value above =
+      arith::CmpFOp::create(b, loc, arith::CmpFPredicate::OGT, negative, most);  // nan is not
+  return math::ExpOp::create(b, loc, arith::SelectOp::create(b, loc, above, most, negative));
+}
+
 /// sigmoid(-x) = exp(-x) sigmoid(x), where sigmoid(x) is computed anyhow: gates and their gradients
-/// need both, and the exponential is that of sigmoid(x). In f32 only: there the exponential is
-/// clamped and never infinite.
+/// need both, and the exponential is that of sigmoid(x). In f32 only.
 void shareSigmoids(Region& region) {
   SmallVector<SigmoidOp> complements;
   region.walk([&](SigmoidOp op) {
@@ -31,7 +40,7 @@ void shareSigmoids(Region& region) {
   for (SigmoidOp op : complements) {
     OpBuilder b(op);
     Value x = op.getOperand().getDefiningOp<arith::NegFOp>().getOperand();
-    Value exponential = math::ExpOp::create(b, op.getLoc(), op.getOperand());
+    Value exponential = boundedExp(b, op.getLoc(), x);
     Value sigmoid = SigmoidOp::create(b, op.getLoc(), x.getType(), x);
     op->replaceAllUsesWith(
         ValueRange{Value(arith::MulFOp::create(b, op.getLoc(), exponential, sigmoid))});
@@ -39,14 +48,28 @@ void shareSigmoids(Region& region) {
   }
 }
 
-}  // namespace
+/// 1 / (1 + exp(-x)) by an estimate of the reciprocal and a Newton step: a vector division takes as
+/// long as the exponential.
+void expandSigmoid(SigmoidOp op) {
+  OpBuilder b(op);
+  Location loc = op.getLoc();
+  Value one = arith::ConstantOp::create(b, loc, b.getF32FloatAttr(1));
+  Value exponential = boundedExp(b, loc, op.getOperand());
+  Value denominator = arith::AddFOp::create(b, loc, one, exponential);
+  Value quotient = arith::DivFOp::create(b, loc, one, denominator,
+                                         arith::FastMathFlags::arcp | arith::FastMathFlags::ninf);
+  op->replaceAllUsesWith(ValueRange{quotient});
+  op->erase();
+}
 
-LogicalResult expandRegionOps(Region& region) {
-  shareSigmoids(region);
+/// Decomposes ops that `matches`, and those that come of them, until there are none.
+LogicalResult decomposeAll(Region& region, function_ref<bool(Operation*)> matches) {
   for (bool changed = true; changed;) {
     changed = false;
     SmallVector<linalg::AggregatedOpInterface> ops;
-    region.walk([&](linalg::AggregatedOpInterface op) { ops.push_back(op); });
+    region.walk([&](linalg::AggregatedOpInterface op) {
+      if (matches(op)) ops.push_back(op);
+    });
     for (linalg::AggregatedOpInterface op : ops) {
       OpBuilder builder(op);
       FailureOr<SmallVector<Value>> values = op.decomposeOperation(builder);
@@ -57,6 +80,21 @@ LogicalResult expandRegionOps(Region& region) {
     }
   }
   return success();
+}
+
+}  // namespace
+
+LogicalResult expandRegionOps(Region& region) {
+  // Sigmoids last, so that all of them are seen: silu and others are made of them.
+  if (failed(decomposeAll(region, [](Operation* op) { return !isa<SigmoidOp>(op); })))
+    return failure();
+  shareSigmoids(region);
+  SmallVector<SigmoidOp> sigmoids;
+  region.walk([&](SigmoidOp op) {
+    if (op.getType().isF32()) sigmoids.push_back(op);
+  });
+  for (SigmoidOp op : sigmoids) expandSigmoid(op);
+  return decomposeAll(region, [](Operation*) { return true; });
 }
 
 namespace {
