@@ -252,8 +252,6 @@ bool isElementwiseGroup(const Group& group) {
 bool Grouping::isWorthIt(Group* a, Group* b, int64_t rowRank, const RowLoops& rows) {
   SmallVector<Operation*> ops(a->ops.begin(), a->ops.end());
   ops.append(b->ops.begin(), b->ops.end());
-  if (static_cast<int64_t>(ops.size()) > limits.maxOps) return false;
-
   int64_t count = rowCount(ops[0], ArrayRef<int>(rows.lookup(ops[0])).take_front(rowRank));
   int64_t products = 0, weights = 0, scratch = 0, points = 0;
   DenseSet<Value> outside;
@@ -318,6 +316,7 @@ bool Grouping::tryMerge(Group* a, Group* b, Value shared) {
   // A view comes along with the op that computes what it shows, or it stays with the host: there it
   // costs nothing.
   if (isView(a->ops[0])) return false;
+  if (static_cast<int64_t>(a->ops.size() + b->ops.size()) > limits.maxOps) return false;
   RowLoops rows;
   int64_t rank = commonRows(a, b, shared, rows);
   if (rank == 0 || !isWorthIt(a, b, rank, rows)) return false;
