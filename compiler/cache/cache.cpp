@@ -95,6 +95,12 @@ class LockedSize {
   int descriptor;
 };
 
+/// A file that stays is no harm.
+void removeIfPossible(const llvm::Twine& path) {
+  std::error_code ignored = fs::remove(path);
+  static_cast<void>(ignored);
+}
+
 struct Entry {
   std::string path;
   int64_t bytes;
@@ -112,7 +118,7 @@ std::vector<Entry> entriesOf(const std::string& directory) {
     if (!status || status->type() != fs::file_type::regular_file) continue;
     auto used = status->getLastModificationTime();
     if (llvm::sys::path::filename(it->path()).starts_with(kTemporary)) {
-      if (now - used > std::chrono::seconds(kTemporarySeconds)) fs::remove(it->path());
+      if (now - used > std::chrono::seconds(kTemporarySeconds)) removeIfPossible(it->path());
       continue;
     }
     entries.push_back({it->path(), static_cast<int64_t>(status->getSize()), used});
@@ -175,7 +181,7 @@ std::optional<std::string> Cache::find(StringRef key) {
   if (content.size() < sizeof(Header) ||
       std::memcmp(content.data(), &expected, sizeof(Header)) != 0) {
     warn_("the cache's entry '" + path + "' is damaged; it is removed");
-    fs::remove(path);
+    removeIfPossible(path);
     return std::nullopt;
   }
   // Used now; where that can't be written, it is forgotten sooner.
@@ -229,7 +235,7 @@ void Cache::insert(StringRef key, StringRef bytes) {
           fs::createUniqueFile(below(folder, (kTemporary + "%%%%%%%%").str()), descriptor,
                                temporary, fs::OF_None, fs::owner_read | fs::owner_write))
     return warnOnce(error.message());
-  llvm::scope_exit cleanUp([&] { fs::remove(temporary); });
+  llvm::scope_exit cleanUp([&] { removeIfPossible(temporary); });
   Header header = headerOf(key, bytes);
   llvm::raw_fd_ostream stream(descriptor, /*shouldClose=*/true);
   stream.write(reinterpret_cast<const char*>(&header), sizeof(header)) << bytes;

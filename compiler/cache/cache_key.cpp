@@ -20,6 +20,7 @@ StringRef buildId(const dl_phdr_info& object) {
   for (int i = 0; i < object.dlpi_phnum; ++i) {
     const ElfW(Phdr) & segment = object.dlpi_phdr[i];
     if (segment.p_type != PT_NOTE) continue;
+    // NOLINTNEXTLINE(performance-no-int-to-ptr): the loader says where as a number.
     const char* notes = reinterpret_cast<const char*>(object.dlpi_addr + segment.p_vaddr);
     for (uint64_t at = 0; at + sizeof(ElfW(Nhdr)) <= segment.p_memsz;) {
       const auto* note = reinterpret_cast<const ElfW(Nhdr)*>(notes + at);

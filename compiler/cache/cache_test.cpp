@@ -204,14 +204,14 @@ TEST_F(CacheTest, ThreadsShareACache) {
 }
 
 TEST(CacheDirectory, IsWhatIsAskedForFirst) {
-  ::setenv("HOME", "/home/someone", 1);
+  ::setenv("HOME", "/users/someone", 1);
   ::unsetenv("XDG_CACHE_HOME");
   ::unsetenv("WEIR_CACHE");
-  EXPECT_EQ(cacheDirectory(""), "/home/someone/.cache/weir");
+  EXPECT_EQ(cacheDirectory(""), "/users/someone/.cache/weir");
   ::setenv("XDG_CACHE_HOME", "/caches", 1);
   EXPECT_EQ(cacheDirectory(""), "/caches/weir");
   ::setenv("XDG_CACHE_HOME", "relative", 1);
-  EXPECT_EQ(cacheDirectory(""), "/home/someone/.cache/weir");
+  EXPECT_EQ(cacheDirectory(""), "/users/someone/.cache/weir");
   ::setenv("WEIR_CACHE", "/mine", 1);
   EXPECT_EQ(cacheDirectory(""), "/mine");
   EXPECT_EQ(cacheDirectory("given"), "given");

@@ -19,7 +19,6 @@
 namespace weir {
 
 using namespace mlir;
-using runtime::BufferRef;
 using runtime::Space;
 
 namespace {

@@ -22,7 +22,10 @@ FailureOr<std::string> linkSharedObject(ArrayRef<CompiledKernel> kernels, Locati
   SmallString<128> directory;
   if (std::error_code error = llvm::sys::fs::createUniqueDirectory("weir-link", directory))
     return emitError(loc) << "cannot make a directory for temporary files: " << error.message();
-  llvm::scope_exit cleanUp([&] { llvm::sys::fs::remove_directories(directory); });
+  llvm::scope_exit cleanUp([&] {
+    std::error_code ignored = llvm::sys::fs::remove_directories(directory);
+    static_cast<void>(ignored);
+  });
   auto path = [&](const Twine& name) {
     SmallString<128> p = directory;
     llvm::sys::path::append(p, name);
