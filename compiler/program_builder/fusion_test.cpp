@@ -172,7 +172,7 @@ func.func @run(%x: tensor<40x24xf32> {weir.input = "x"}, %y: tensor<40x8xf32> {w
   return %c, %t, %p1 : tensor<40x32xf32>, tensor<32x40xf32>, tensor<40x24xf32>
 }
 )mlir",
-             6);
+             3);
 }
 
 }  // namespace
