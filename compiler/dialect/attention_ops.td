@@ -117,6 +117,61 @@ def Weir_ChunkedAttentionOp : Weir_Op<"chunked_attention", [
   let hasVerifier = 1;
 }
 
+def Weir_MixedChunksOp : Weir_Op<"mixed_chunks", [
+    Pure,
+    DeclareOpInterfaceMethods<DifferentiableOpInterface, ["buildVjp"]>,
+    DeclareOpInterfaceMethods<AggregatedOpInterface, ["decomposeOperation"]>]> {
+  let summary = "causal mixed chunk attention as one kernel";
+  let description = [{
+    What weir.chunked_attention with `causal` gives before its gate, without segments and with nothing before the row: one
+    kernel that goes through a row chunk by chunk and keeps the sum of lin_k^T v in a core's cache. The result may have
+    the type of `value` or of sums. For the gradient it also gives the means that the chunks' tokens read,
+    `tensor<batch x G x s x e>`, in the type of `value`.
+
+    ```mlir
+    %o = weir.mixed_chunks quad(%q, %k) lin(%ql, %kl) value(%v) bias(%b) chunk(256) kernel("relu_squared")
+        : (tensor<8x1024x128xbf16>, ...) -> tensor<8x1024x1024xbf16>
+    ```
+  }];
+  let arguments = (ins RankedTensorOf<[AnyFloat]>:$quad_q, RankedTensorOf<[AnyFloat]>:$quad_k,
+                       RankedTensorOf<[AnyFloat]>:$lin_q, RankedTensorOf<[AnyFloat]>:$lin_k,
+                       RankedTensorOf<[AnyFloat]>:$v, Optional<RankedTensorOf<[AnyFloat]>>:$bias,
+                       I64Attr:$chunk_size, StrAttr:$kernel);
+  let results = (outs RankedTensorOf<[AnyFloat]>:$result, Optional<RankedTensorOf<[AnyFloat]>>:$means);
+  let assemblyFormat = [{
+    `quad` `(` $quad_q `,` $quad_k `)` `lin` `(` $lin_q `,` $lin_k `)` `value` `(` $v `)` (`bias` `(` $bias^ `)`)?
+    `chunk` `(` $chunk_size `)` `kernel` `(` $kernel `)` attr-dict `:` functional-type(operands, results)
+  }];
+  let hasVerifier = 1;
+  let extraClassDeclaration = [{
+    /// Whether the op can stand for `op`, whose shapes are static.
+    static bool canReplace(ChunkedAttentionOp op);
+  }];
+}
+
+def Weir_MixedChunksVjpOp : Weir_Op<"mixed_chunks_vjp", [
+    Pure,
+    DeclareOpInterfaceMethods<AggregatedOpInterface, ["decomposeOperation"]>]> {
+  let summary = "the gradient of weir.mixed_chunks, in one pass";
+  let description = [{
+    Walks the chunks of a row from the last to the first and carries the cotangent of the sum of lin_k^T v. The weights
+    of a chunk are computed again; the means that it read come from the forward direction, so that no sum is recovered
+    by subtraction. The results are the cotangents of the operands of weir.mixed_chunks, in their order.
+  }];
+  let arguments = (ins RankedTensorOf<[AnyFloat]>:$quad_q, RankedTensorOf<[AnyFloat]>:$quad_k,
+                       RankedTensorOf<[AnyFloat]>:$lin_q, RankedTensorOf<[AnyFloat]>:$lin_k,
+                       RankedTensorOf<[AnyFloat]>:$v, Optional<RankedTensorOf<[AnyFloat]>>:$bias,
+                       RankedTensorOf<[AnyFloat]>:$means, RankedTensorOf<[AnyFloat]>:$cotangent,
+                       I64Attr:$chunk_size, StrAttr:$kernel);
+  let results = (outs Variadic<RankedTensorOf<[AnyFloat]>>:$results);
+  let assemblyFormat = [{
+    `quad` `(` $quad_q `,` $quad_k `)` `lin` `(` $lin_q `,` $lin_k `)` `value` `(` $v `)` (`bias` `(` $bias^ `)`)?
+    `means` `(` $means `)` `cotangent` `(` $cotangent `)`
+    `chunk` `(` $chunk_size `)` `kernel` `(` $kernel `)` attr-dict `:` functional-type(operands, results)
+  }];
+  let hasVerifier = 1;
+}
+
 def Weir_ToeplitzOp : Weir_Op<"toeplitz", [
     Pure, DeclareOpInterfaceMethods<DifferentiableOpInterface, ["buildVjp"]>,
     DeclareOpInterfaceMethods<AggregatedOpInterface, ["decomposeOperation"]>]> {

@@ -19,18 +19,26 @@ using namespace mlir;
 
 namespace {
 
+/// What the two ops of this kind have: values that an op lacks are null.
+struct Operands {
+  Value quadQ, quadK, linQ, linK, v, bias, segments, sum, part, count;
+  bool causal = true;
+  StringRef kernel;
+};
+
 struct Chunks {
-  Chunks(OpBuilder& b, ChunkedAttentionOp op)
+  Chunks(OpBuilder& b, Location loc, const Operands& op, int64_t chunk)
       : b(b),
-        l(b, op.getLoc()),
+        l(b, loc),
+        loc(loc),
         op(op),
-        batch(shapeOf(op.getV())[0]),
-        time(shapeOf(op.getV())[1]),
-        chunk(*op.getChunkSize()),
+        batch(shapeOf(op.v)[0]),
+        time(shapeOf(op.v)[1]),
+        chunk(chunk),
         chunks(llvm::divideCeil(time, chunk)),
-        narrow(getElementTypeOrSelf(op.getV().getType())),
+        narrow(getElementTypeOrSelf(op.v.getType())),
         wide(accumulatorType(narrow)) {
-    if (op.getSegments()) segments = cutSegments();
+    if (op.segments) segments = cutSegments();
   }
 
   /// batch x time x f as batch x chunks x C x f.
@@ -41,7 +49,7 @@ struct Chunks {
 
   /// Ids as batch x chunks x C; what is padded has an id of its own.
   Value cutSegments() {
-    Value ids = op.getSegments();
+    Value ids = op.segments;
     if (int64_t missing = chunks * chunk - time) {
       Value padding = l.elementwise(
           {batch, missing}, b.getI32Type(), {}, {}, [&](ElementwiseBuilder e, ValueRange) {
@@ -84,7 +92,7 @@ struct Chunks {
     SmallVector<int64_t> state(shape);
     state.erase(state.begin() + 1);
     auto scan =
-        ScanOp::create(b, op.getLoc(), TypeRange{x.getType(), RankedTensorType::get(state, wide)},
+        ScanOp::create(b, loc, TypeRange{x.getType(), RankedTensorType::get(state, wide)},
                        ValueRange{decay, x}, Value(), Value(), ArrayAttr(), ArrayAttr(),
                        backwards ? b.getUnitAttr() : UnitAttr(), IntegerAttr());
     return scan.getResults()[0];
@@ -92,7 +100,7 @@ struct Chunks {
 
   /// lin_k^T v of each chunk; of its tokens of the segment `ids` (batch x chunks) if there is one.
   Value products(Value ids) {
-    Value keys = cut(op.getLinK());
+    Value keys = cut(op.linK);
     if (ids) {
       keys = l.elementwise(shapeOf(keys), narrow, {keys, segments, ids},
                            {l.identity(4), l.map(4, {0, 1, 2}), l.map(4, {0, 1})},
@@ -101,14 +109,14 @@ struct Chunks {
                            });
     }
     // Letters: batch 0, chunk 1, token 2, key feature 3, value feature 4.
-    return l.contract(keys, {0, 1, 2, 3}, cut(op.getV()), {0, 1, 2, 4}, {0, 1, 3, 4}, 5);
+    return l.contract(keys, {0, 1, 2, 3}, cut(op.v), {0, 1, 2, 4}, {0, 1, 3, 4}, 5);
   }
 
   /// Adds what the first chunk's own tokens lack.
   Value withPart(Value products) {
-    if (!op.getPart()) return products;
+    if (!op.part) return products;
     Value first = l.sliceDim(products, 1, 0, 1);
-    first = l.elementwise(shapeOf(first), wide, {first, op.getPart()},
+    first = l.elementwise(shapeOf(first), wide, {first, op.part},
                           {l.identity(4), l.map(4, {0, 2, 3})},
                           [](ElementwiseBuilder e, ValueRange v) { return e.add(v[0], v[1]); });
     if (chunks == 1) return first;
@@ -117,7 +125,7 @@ struct Chunks {
 
   /// lin_q times a state of each chunk.
   Value read(Value states) {
-    return l.contract(cut(op.getLinQ()), {0, 1, 2, 3}, states, {0, 1, 3, 4}, {0, 1, 2, 4}, 5);
+    return l.contract(cut(op.linQ), {0, 1, 2, 3}, states, {0, 1, 3, 4}, {0, 1, 2, 4}, 5);
   }
 
   /// `x` (batch x chunks x C x e) for tokens whose id is that of `ids` (batch x chunks), else 0.
@@ -144,29 +152,37 @@ struct Chunks {
   Value causalLinear(SmallVectorImpl<Value>& carried);
   Value fullLinear();
   Value segmentedLinear();
+  /// batch x time x e: without the tokens that were added.
+  Value rows(Value x) {
+    Value flat = l.reshape(x, {batch, chunks * chunk, shapeOf(op.v)[2]});
+    return l.sliceDim(flat, 1, 0, time);
+  }
   Value linear(SmallVectorImpl<Value>& carried) {
-    if (op.getCausal()) return causalLinear(carried);
+    if (op.causal) return causalLinear(carried);
     return segments ? segmentedLinear() : fullLinear();
   }
 
   OpBuilder& b;
   LinalgBuilder l;
-  ChunkedAttentionOp op;
+  Location loc;
+  const Operands op;
   int64_t batch, time, chunk, chunks;
   Type narrow, wide;
   Value segments;
+  /// What the tokens of each chunk read, where causalLinear was called.
+  Value means;
 };
 
 /// batch x chunks x C x e.
 Value Chunks::quadratic() {
   // Letters: batch 0, chunk 1, i 2, j 3, feature 4.
-  Value scores = l.contract(cut(op.getQuadQ()), {0, 1, 2, 4}, cut(op.getQuadK()), {0, 1, 3, 4},
+  Value scores = l.contract(cut(op.quadQ), {0, 1, 2, 4}, cut(op.quadK), {0, 1, 3, 4},
                             {0, 1, 2, 3}, 5);
   SmallVector<Value> inputs{scores};
   SmallVector<AffineMap> maps{l.identity(4)};
-  if (op.getBias()) {
-    auto type = RankedTensorType::get({chunk, chunk}, getElementTypeOrSelf(op.getBias().getType()));
-    inputs.push_back(ToeplitzOp::create(b, op.getLoc(), type, op.getBias()));
+  if (op.bias) {
+    auto type = RankedTensorType::get({chunk, chunk}, getElementTypeOrSelf(op.bias.getType()));
+    inputs.push_back(ToeplitzOp::create(b, loc, type, op.bias));
     maps.push_back(l.map(4, {2, 3}));
   }
   if (segments) {
@@ -176,15 +192,15 @@ Value Chunks::quadratic() {
   Value weights = l.elementwise(
       {batch, chunks, chunk, chunk}, narrow, inputs, maps, [&](ElementwiseBuilder e, ValueRange v) {
         Value x = e.mul(v[0], e.constant(1.0 / chunk, wide));
-        if (op.getBias()) x = e.add(x, e.cast(v[1], wide));
-        x = e.activation(op.getKernel(), x);
+        if (op.bias) x = e.add(x, e.cast(v[1], wide));
+        x = e.activation(op.kernel, x);
         Value zero = e.constant(0, wide);
         Type i64 = b.getI64Type();
-        if (op.getCausal()) x = e.select(e.atLeast(e.index(2, i64), e.index(3, i64)), x, zero);
+        if (op.causal) x = e.select(e.atLeast(e.index(2, i64), e.index(3, i64)), x, zero);
         if (segments) x = e.select(e.equal(v[v.size() - 2], v[v.size() - 1]), x, zero);
         return e.cast(x, narrow);
       });
-  return l.contract(weights, {0, 1, 2, 3}, cut(op.getV()), {0, 1, 3, 4}, {0, 1, 2, 4}, 5);
+  return l.contract(weights, {0, 1, 2, 3}, cut(op.v), {0, 1, 3, 4}, {0, 1, 2, 4}, 5);
 }
 
 Chunks::Entering Chunks::enter(bool backwards) {
@@ -225,18 +241,18 @@ Value Chunks::causalLinear(SmallVectorImpl<Value>& carried) {
     return inputs.size() - 1;
   };
   size_t counts = segments ? add(in.counts, {0, 1}) : 0, sum = 0, count = 0, ids = 0;
-  if (op.getSum()) {
+  if (op.sum) {
     carried.push_back(l.concat(1, {zeroChunk(in.after), in.after}));
     carried.push_back(in.products);
-    sum = add(op.getSum(), {0, 2, 3});
-    count = add(op.getCount(), {0});
+    sum = add(op.sum, {0, 2, 3});
+    count = add(op.count, {0});
     if (segments) {
       ids = add(in.ids, {0, 1});
       add(l.reshape(l.sliceDim(idAt(0), 1, 0, 1), {batch}), {0});
     }
   }
   // The mean over chunks, in the operands' type.
-  Value means = l.elementwise(
+  means = l.elementwise(
       shapeOf(in.before), narrow, inputs, maps, [&](ElementwiseBuilder e, ValueRange v) {
         Value total = v[0], number;
         if (segments) {
@@ -283,7 +299,7 @@ Value Chunks::segmentedLinear() {
   };
   // Letters: batch 0, chunk 1, i 2, j 3, feature 4.
   Value pairs =
-      l.contract(cut(op.getLinQ()), {0, 1, 2, 4}, cut(op.getLinK()), {0, 1, 3, 4}, {0, 1, 2, 3}, 5);
+      l.contract(cut(op.linQ), {0, 1, 2, 4}, cut(op.linK), {0, 1, 3, 4}, {0, 1, 2, 3}, 5);
   pairs = l.elementwise({batch, chunks, chunk, chunk}, narrow, {pairs, segments, segments},
                         {l.identity(4), l.map(4, {0, 1, 2}), l.map(4, {0, 1, 3})},
                         [&](ElementwiseBuilder e, ValueRange v) {
@@ -291,7 +307,7 @@ Value Chunks::segmentedLinear() {
                           x = e.select(e.equal(v[1], v[2]), x, e.constant(0, wide));
                           return e.cast(x, narrow);
                         });
-  Value own = l.contract(pairs, {0, 1, 2, 3}, cut(op.getV()), {0, 1, 3, 4}, {0, 1, 2, 4}, 5);
+  Value own = l.contract(pairs, {0, 1, 2, 3}, cut(op.v), {0, 1, 3, 4}, {0, 1, 2, 4}, 5);
   AffineMap ofToken = l.map(4, {0, 1, 2}), ofChunk = l.map(4, {0, 1});
   return l.elementwise(
       shapeOf(own), wide,
@@ -313,22 +329,54 @@ Value Chunks::segmentedLinear() {
 
 FailureOr<SmallVector<Value>> ChunkedAttentionOp::decomposeOperation(OpBuilder& b) {
   if (failed(requireDecomposable(*this, isBound()))) return failure();
-  Chunks c(b, *this);
-  SmallVector<Value> results(1);
-  Value quadratic = c.quadratic(), linear = c.linear(results);
-  int64_t features = shapeOf(getV())[2];
-  auto rows = [&](Value x) {
-    Value flat = c.l.reshape(x, {c.batch, c.chunks * c.chunk, features});
-    return c.l.sliceDim(flat, 1, 0, c.time);
-  };
-  SmallVector<Value> inputs{rows(quadratic), rows(linear)};
+  int64_t chunk = *getChunkSize();
+  Chunks c(b, getLoc(),
+           {getQuadQ(), getQuadK(), getLinQ(), getLinK(), getV(), getBias(), getSegments(),
+            getSum(), getPart(), getCount(), getCausal(), getKernel()},
+           chunk);
+  SmallVector<Value> results(1), inputs;
+  if (MixedChunksOp::canReplace(*this)) {
+    // Before a gate the values have the type of what products read.
+    auto type = cast<RankedTensorType>(getResult().getType());
+    if (getGate()) type = type.clone(c.narrow);
+    auto mixed = MixedChunksOp::create(b, getLoc(), type, Type(), getQuadQ(), getQuadK(),
+                                       getLinQ(), getLinK(), getV(), getBias(), chunk,
+                                       getKernel());
+    results[0] = mixed.getResult();
+    if (!getGate()) return results;
+    inputs.push_back(results[0]);
+  } else {
+    Value quadratic = c.quadratic(), linear = c.linear(results);
+    inputs = {c.rows(quadratic), c.rows(linear)};
+  }
   if (getGate()) inputs.push_back(getGate());
   SmallVector<AffineMap> maps(inputs.size(), c.l.identity(3));
-  results[0] = c.l.elementwise({c.batch, c.time, features}, c.wide, inputs, maps,
+  results[0] = c.l.elementwise(shapeOf(getV()), c.wide, inputs, maps,
                                [&](ElementwiseBuilder e, ValueRange v) {
-                                 Value sum = e.add(v[0], v[1]);
-                                 return getGate() ? e.mul(sum, e.cast(v[2], c.wide)) : sum;
+                                 ValueRange terms = getGate() ? v.slice(0, inputs.size() - 1)
+                                                              : v.slice(0, inputs.size());
+                                 Value sum = e.cast(terms[0], c.wide);
+                                 if (terms.size() == 2) sum = e.add(sum, terms[1]);
+                                 if (!getGate()) return sum;
+                                 return e.mul(sum, e.cast(v[terms.size()], c.wide));
                                });
+  return results;
+}
+
+FailureOr<SmallVector<Value>> MixedChunksOp::decomposeOperation(OpBuilder& b) {
+  if (failed(requireDecomposable(*this))) return failure();
+  Operands operands{getQuadQ(), getQuadK(), getLinQ(), getLinK(), getV(), getBias()};
+  operands.kernel = getKernel();
+  Chunks c(b, getLoc(), operands, static_cast<int64_t>(getChunkSize()));
+  SmallVector<Value> carried;
+  Value quadratic = c.quadratic(), linear = c.linear(carried);
+  Type element = getElementTypeOrSelf(getResult().getType());
+  SmallVector<Value> results{c.l.elementwise(
+      shapeOf(getV()), element, {c.rows(quadratic), c.rows(linear)},
+      SmallVector<AffineMap>(2, c.l.identity(3)), [&](ElementwiseBuilder e, ValueRange v) {
+        return e.cast(e.add(v[0], v[1]), element);
+      })};
+  if (getMeans()) results.push_back(c.means);
   return results;
 }
 

@@ -12,7 +12,8 @@ using namespace mlir;
 bool isKernelRoot(Operation* op) {
   static const llvm::StringSet<> kRoots = {"weir.scan",        "weir.scan_vjp",
                                            "weir.recurrence",  "weir.recurrence_vjp",
-                                           "weir.gather_rows", "weir.scatter_rows"};
+                                           "weir.gather_rows", "weir.scatter_rows",
+                                           "weir.mixed_chunks", "weir.mixed_chunks_vjp"};
   return kRoots.contains(op->getName().getStringRef());
 }
 

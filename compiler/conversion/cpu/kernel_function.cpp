@@ -1,5 +1,6 @@
 #include "compiler/conversion/cpu/kernel_function.h"
 
+#include "compiler/dialect/attention_ops.h"
 #include "compiler/dialect/embedding_ops.h"
 #include "compiler/dialect/recurrence_ops.h"
 #include "compiler/dialect/scan_ops.h"
@@ -182,7 +183,8 @@ const TensorValue* resultOf(KernelFunction& f, Value value) {
 LogicalResult emitKernel(KernelFunction& f) {
   Operation* root = nullptr;
   for (Operation& op : f.kernel.getBody().front().without_terminator())
-    if (isa<ScanOp, ScanVjpOp, RecurrenceOp, GatherRowsOp, ScatterRowsOp>(op)) {
+    if (isa<ScanOp, ScanVjpOp, RecurrenceOp, GatherRowsOp, ScatterRowsOp, MixedChunksOp,
+            MixedChunksVjpOp>(op)) {
       if (root) return op.emitOpError("must be alone in its kernel");
       root = &op;
     }
@@ -204,6 +206,8 @@ LogicalResult emitKernel(KernelFunction& f) {
       .Case<ScanVjpOp>([&](auto op) { return emitScanVjp(f, op); })
       .Case<RecurrenceOp>([&](auto op) { return emitRecurrence(f, op); })
       .Case<GatherRowsOp>([&](auto op) { return emitGatherRows(f, op); })
+      .Case<MixedChunksOp>([&](auto op) { return emitMixedChunks(f, op); })
+      .Case<MixedChunksVjpOp>([&](auto op) { return emitMixedChunksVjp(f, op); })
       .Default([&](Operation* op) { return emitScatterRows(f, op); });
 }
 

@@ -71,6 +71,8 @@ mlir::LogicalResult emitScanVjp(KernelFunction& f, mlir::Operation* op);
 mlir::LogicalResult emitGatherRows(KernelFunction& f, mlir::Operation* op);
 mlir::LogicalResult emitRecurrence(KernelFunction& f, mlir::Operation* op);
 mlir::LogicalResult emitScatterRows(KernelFunction& f, mlir::Operation* op);
+mlir::LogicalResult emitMixedChunks(KernelFunction& f, mlir::Operation* op);
+mlir::LogicalResult emitMixedChunksVjp(KernelFunction& f, mlir::Operation* op);
 /// Storage for result `value` of the kernel's op; null if the kernel does not return it.
 const TensorValue* resultOf(KernelFunction& f, mlir::Value value);
 /// Emits any kernel.

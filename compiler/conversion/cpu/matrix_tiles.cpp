@@ -165,10 +165,11 @@ void packPair(KernelBuilder& b, const PairSource& source, Value x, Value k, Valu
              b.add(at, half * kWords), isLeft);
 }
 
-/// Packs all tiles, in the order in which the source lies in memory.
-void packTiles(KernelBuilder& b, const PairSource& source, Value count, int64_t depth, Value words,
-               bool isLeft) {
-  Value zero = b.constant(0), depthValue = b.constant(depth);
+/// Packs all tiles, in the order in which the source lies in memory; there is room for `depth`
+/// tiles of k.
+void packTiles(KernelBuilder& b, const PairSource& source, Value count, int64_t steps,
+               int64_t depth, Value words, bool isLeft) {
+  Value zero = b.constant(0), depthValue = b.constant(steps);
   bool rowsOfK = std::abs(source.strideK) > std::abs(source.strideX);
   b.loop(zero, rowsOfK ? depthValue : count, 1, [&](Value i) {
     b.loop(zero, rowsOfK ? count : depthValue, 1, [&](Value j) {
@@ -300,7 +301,8 @@ ValueList MatrixTiles::multiply(Value i, Value j) {
   for (int t = 0; t < 4; ++t) zeros.push_back(amx::TileZeroOp::create(b, sumType));
   return b.loop(b.constant(0), b.constant(depth), 1, zeros, [&](Value k, ValueRange current) {
     LeftTiles a = leftTiles(i, k);
-    Value right = b.mul(b.add(b.mul(j, depth), k), 4 * kWords);
+    int64_t rightDepth = packed ? packed->depth : depth;
+    Value right = b.mul(b.add(b.mul(j, rightDepth), k), 4 * kWords);
     auto load = [&](Value memref, Value at, int64_t row) {
       return amx::TileLoadOp::create(b, tileType, memref, ValueRange{at}, b.constant(row));
     };
@@ -406,16 +408,16 @@ LogicalResult MatrixTiles::emit() {
                                  rowTiles * depth * 2);
     leftMemref = left.tiles;
     PairSource source = sourceOf(b, p, 0, p.m, bases.a);
-    packTiles(b, source, usedRowTiles, depth, left.words, /*isLeft=*/true);
+    packTiles(b, source, usedRowTiles, depth, depth, left.words, /*isLeft=*/true);
   }
   if (packed) {
-    rightMemref = tileBuffer(b, packed->memref, packed->base, panels * depth * 2).tiles;
+    rightMemref = tileBuffer(b, packed->memref, packed->base, panels * packed->depth * 2).tiles;
   } else {
     int64_t tiles = panels * depth * 2;
     TileBuffer right = tileBuffer(b, f.threadScratch, reserve(tiles * kTileBytes), tiles);
     rightMemref = right.tiles;
     PairSource source = sourceOf(b, p, 1, p.n, bases.b);
-    packTiles(b, source, b.constant(panels), depth, right.words, /*isLeft=*/false);
+    packTiles(b, source, b.constant(panels), depth, depth, right.words, /*isLeft=*/false);
   }
   if (p.epilogue) return emitStrips(group);
   auto block = MemRefType::get({2 * kSide, 2 * kSide}, b.getF32Type());
@@ -439,6 +441,17 @@ LogicalResult MatrixTiles::emit() {
 }
 
 }  // namespace
+
+void packTilesInto(KernelFunction& f, const Product& p, const PackedOperand& buffer,
+                   int64_t firstStep) {
+  KernelBuilder& b = f.b;
+  int64_t tiles = panelCount(p) * buffer.depth * 2, first = firstStep / kSteps * 2;
+  Value offset = b.add(buffer.base, first * kTileBytes);
+  TileBuffer words = tileBuffer(b, buffer.memref, offset, tiles - first);
+  PairSource source = sourceOf(b, p, 1, p.n, p.nest.inputs[1].base);
+  packTiles(b, source, b.constant(panelCount(p)), depthTiles(p), buffer.depth, words.words,
+            /*isLeft=*/false);
+}
 
 LogicalResult emitMatrixTiles(KernelFunction& f, Product& p, const ProductBases& bases,
                               std::optional<PackedOperand> packed, Value threadOffset,

@@ -155,6 +155,45 @@ PackedOperand packOperand(KernelFunction& f, const Product& product) {
   return product.matrixTiles ? packForMatrixTiles(f, product) : packForRegisters(f, product);
 }
 
+int64_t operandBytes(const CpuTarget& target, const Product& p, int64_t steps) {
+  if (p.matrixTiles) return roundUp(steps, kTilePair) * roundUp(p.extent(p.n), kTilePair) * 2;
+  return steps * roundUp(p.extent(p.n), panelWidth(target, p.compute)) * storageBytes(p.compute);
+}
+
+PackedOperand operandBuffer(KernelFunction& f, const Product& p, Value offset, int64_t steps) {
+  PackedOperand buffer;
+  if (p.matrixTiles) {
+    buffer.memref = f.threadScratch;
+    buffer.base = offset;
+    buffer.depth = divideUp(steps, kTilePair);
+    return buffer;
+  }
+  int64_t bytes = operandBytes(f.b.target, p, steps);
+  buffer.memref = f.b.view(f.threadScratch, offset, bytes / storageBytes(p.compute), p.compute);
+  buffer.base = f.b.constant(0);
+  buffer.depth = steps;
+  return buffer;
+}
+
+LogicalResult packInto(KernelFunction& f, const Product& p, const PackedOperand& buffer,
+                       int64_t firstStep) {
+  if (!p.matrixTiles) return packPanelsInto(f, p, buffer, firstStep);
+  packTilesInto(f, p, buffer, firstStep);
+  return success();
+}
+
+PackedOperand partOf(KernelFunction& f, const Product& p, PackedOperand packed, int64_t firstColumn,
+                     int64_t firstStep) {
+  int64_t width = p.matrixTiles ? kTilePair : panelWidth(f.b.target, p.compute), shift = 0;
+  // Bytes of a pair of tiles, or elements of a step.
+  if (p.matrixTiles)
+    shift = (firstColumn / width * packed.depth + firstStep / kTilePair) * kTilePair * kTilePair * 2;
+  else
+    shift = (firstColumn / width * packed.depth + firstStep) * width;
+  packed.base = f.b.add(packed.base, shift);
+  return packed;
+}
+
 LogicalResult emitProductTile(KernelFunction& f, Product p, std::optional<PackedOperand> packed,
                               Value threadOffset, ScratchPlan& scratch) {
   KernelBuilder& b = f.b;

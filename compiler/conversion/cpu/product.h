@@ -54,12 +54,16 @@ constexpr int64_t kProductDepth = 256;
 /// Most rows that one call of emitProductTile should get: A's block stays in L2.
 constexpr int64_t kProductRows = 224;
 
+/// Side of the pairs of AMX tiles, in elements: packed operands begin at multiples of it.
+constexpr int64_t kTilePair = 32;
+
 /// B in the order that tiles read it: in panels for registers (element (k, n) is at (n / width * K
 /// + k) * width + n % width, columns are padded with zeros), or in tiles for AMX
 /// (matrix_tiles.cpp).
 struct PackedOperand {
   mlir::Value memref;
   mlir::Value base;
+  /// Steps of k that the buffer has, with AMX in tiles of 32.
   int64_t depth = 0;
 };
 
@@ -80,6 +84,19 @@ int64_t rowTile(const CpuTarget& target, const Product& product);
 /// memory, on all threads.
 PackedOperand packOperand(KernelFunction& f, const Product& product);
 
+/// A buffer for `steps` steps of k of all columns of B, at byte `offset` of threads' scratch memory;
+/// with AMX, steps and columns start at multiples of 32.
+PackedOperand operandBuffer(KernelFunction& f, const Product& product, mlir::Value offset,
+                            int64_t steps);
+int64_t operandBytes(const CpuTarget& target, const Product& product, int64_t steps);
+/// Packs B on the calling thread to the steps of `buffer` from `firstStep` on. With AMX, what is
+/// left of 32 steps is zero afterwards.
+mlir::LogicalResult packInto(KernelFunction& f, const Product& product, const PackedOperand& buffer,
+                             int64_t firstStep);
+/// The part of a buffer from a column and a step on.
+PackedOperand partOf(KernelFunction& f, const Product& product, PackedOperand packed,
+                     int64_t firstColumn, int64_t firstStep);
+
 /// Emits the product on the calling thread, whose scratch memory starts at byte `threadOffset`.
 /// `scratch` is the plan of that memory: what the product reserves is free again when it returns.
 mlir::LogicalResult emitProductTile(KernelFunction& f, Product product,
@@ -96,7 +113,11 @@ mlir::LogicalResult emitRegisterTiles(KernelFunction& f, Product& product,
                                       const ProductBases& bases,
                                       std::optional<PackedOperand> packed, mlir::Value threadOffset,
                                       ScratchPlan& scratch, bool accumulate);
+mlir::LogicalResult packPanelsInto(KernelFunction& f, const Product& product,
+                                   const PackedOperand& buffer, int64_t firstStep);
 PackedOperand packForMatrixTiles(KernelFunction& f, const Product& product);
+void packTilesInto(KernelFunction& f, const Product& product, const PackedOperand& buffer,
+                   int64_t firstStep);
 mlir::LogicalResult emitMatrixTiles(KernelFunction& f, Product& product, const ProductBases& bases,
                                     std::optional<PackedOperand> packed, mlir::Value threadOffset,
                                     ScratchPlan& scratch, bool accumulate);

@@ -68,7 +68,10 @@ LogicalResult decomposeAll(Region& region, function_ref<bool(Operation*)> matche
     changed = false;
     SmallVector<linalg::AggregatedOpInterface> ops;
     region.walk([&](linalg::AggregatedOpInterface op) {
-      if (matches(op)) ops.push_back(op);
+      // Kernels that are one op on tensors are emitted as they are.
+      bool isKernel = isa<RankedTensorType>(op->getResult(0).getType()) &&
+                      !OpTrait::hasElementwiseMappableTraits(op);
+      if (!isKernel && matches(op)) ops.push_back(op);
     });
     for (linalg::AggregatedOpInterface op : ops) {
       OpBuilder builder(op);

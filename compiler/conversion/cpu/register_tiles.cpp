@@ -85,6 +85,19 @@ PackedOperand packForRegisters(KernelFunction& f, const Product& p) {
   return packed;
 }
 
+LogicalResult packPanelsInto(KernelFunction& f, const Product& p, const PackedOperand& buffer,
+                             int64_t firstStep) {
+  KernelBuilder& b = f.b;
+  int64_t width = panelWidth(b.target, p.compute), depth = p.extent(p.k),
+          full = p.extent(p.n) / width, stride = buffer.depth * width;
+  Value base = p.nest.inputs[1].base, to = b.add(buffer.base, firstStep * width),
+        zero = b.constant(0);
+  if (full && failed(packPanels(f, p, base, buffer.memref, to, zero, full, zero, depth, Value(),
+                                stride)))
+    return failure();
+  return packLastPanel(f, p, base, buffer.memref, to, zero, depth, Value(), stride);
+}
+
 namespace {
 
 /// Emits one product on one thread.

@@ -1,0 +1,162 @@
+#include "compiler/conversion/cpu/thread_matrices.h"
+
+#include "mlir/Dialect/Arith/IR/Arith.h"
+
+namespace weir {
+
+using namespace mlir;
+
+Matrix Matrix::transposed() const {
+  Matrix result = *this;
+  if (!access.isScalar()) std::swap(result.access.strides[0], result.access.strides[1]);
+  std::swap(result.rows, result.columns);
+  return result;
+}
+
+ThreadMatrices::ThreadMatrices(KernelFunction& f, Type narrow, Type wide, Value threadOffset)
+    : narrow(narrow),
+      wide(wide),
+      f(f),
+      b(f.b),
+      threadOffset(threadOffset),
+      matrixTiles(f.b.target.hasBf16() && narrow.isBF16()) {}
+
+Matrix ThreadMatrices::scratch(Type element, int64_t rows, int64_t columns) {
+  // Rows a multiple of 256 bytes long would share a few sets of the first cache.
+  int64_t bytes = storageBytes(element), stride = roundUp(columns * bytes, 64);
+  if (stride % 256 == 0) stride += 64;
+  stride /= bytes;
+  Matrix m;
+  m.rows = rows;
+  m.columns = columns;
+  m.access.memref = b.view(f.threadScratch,
+                           b.add(threadOffset, f.thread.reserve(rows * stride * bytes)),
+                           rows * stride, element);
+  m.access.base = b.constant(0);
+  m.access.strides = {stride, 1};
+  m.access.element = element;
+  return m;
+}
+
+Value ThreadMatrices::packBuffer(int64_t k, int64_t n) {
+  Matrix right;
+  right.access.element = narrow;
+  right.access.strides = {1, 1};
+  right.rows = k;
+  right.columns = n;
+  int64_t bytes = operandBytes(b.target, product(right, right, right), k);
+  return b.add(threadOffset, f.thread.reserve(bytes));
+}
+
+Matrix ThreadMatrices::uniform(Value scalar, int64_t rows, int64_t columns) {
+  Matrix m;
+  m.access.scalar = scalar;
+  m.access.element = scalar.getType();
+  m.rows = rows;
+  m.columns = columns;
+  return m;
+}
+
+Matrix ThreadMatrices::part(const Matrix& m, Value row, int64_t rows, Value column,
+                            int64_t columns) {
+  Matrix result = m;
+  result.rows = rows;
+  result.columns = columns;
+  if (m.access.isScalar()) return result;
+  result.access.base = b.offset(m.access.base, row, m.access.strides[0]);
+  result.access.base = b.offset(result.access.base, column, m.access.strides[1]);
+  if (m.rowCount)
+    result.rowCount =
+        b.maximum(b.minimum(b.sub(m.rowCount, row), b.constant(rows)), b.constant(0));
+  return result;
+}
+
+Matrix ThreadMatrices::part(const Matrix& m, int64_t row, int64_t rows, int64_t column,
+                            int64_t columns) {
+  return part(m, b.constant(row), rows, b.constant(column), columns);
+}
+
+Product ThreadMatrices::product(const Matrix& left, const Matrix& right, const Matrix& sums) {
+  Product p;
+  p.m = 0, p.n = 1, p.k = 2;
+  p.nest.dims = {dimOf(left.rows), dimOf(right.columns), dimOf(left.columns)};
+  p.nest.dims[p.k].extent = right.rows;
+  p.nest.dims[p.k].reduction = true;
+  p.nest.inputs = {left.access, right.access};
+  p.nest.inputs[0].strides = {left.access.strides[0], 0, left.access.strides[1]};
+  p.nest.inputs[1].strides = {0, right.access.strides[1], right.access.strides[0]};
+  LoopOutput output;
+  output.access = sums.access;
+  output.access.strides = {sums.access.strides[0], sums.access.strides[1], 0};
+  p.nest.outputs.push_back(output);
+  p.nest.captured = &f.scalars;
+  p.compute = wide;
+  p.matrixTiles = matrixTiles;
+  return p;
+}
+
+PackedMatrix ThreadMatrices::pack(Value buffer, const Matrix& right, int64_t depth,
+                                  int64_t firstRow) {
+  PackedMatrix packed;
+  packed.source = right;
+  Product p = product(right, right, right);
+  packed.operand = operandBuffer(f, p, buffer, depth);
+  check(packInto(f, p, packed.operand, firstRow));
+  return packed;
+}
+
+PackedMatrix ThreadMatrices::part(const PackedMatrix& packed, int64_t row, int64_t rows,
+                                  int64_t column, int64_t columns) {
+  PackedMatrix result = packed;
+  result.source.rows = rows;
+  result.source.columns = columns;
+  Product p = product(packed.source, packed.source, packed.source);
+  result.operand = partOf(f, p, packed.operand, column, row);
+  return result;
+}
+
+void ThreadMatrices::multiply(const Matrix& left, const PackedMatrix& right, const Matrix& sums,
+                              bool accumulate) {
+  Product p = product(left, right.source, sums);
+  if (accumulate) p.nest.outputs[0].init = p.nest.outputs[0].access;
+  check(emitProductTile(f, p, right.operand, threadOffset, f.thread));
+}
+
+void ThreadMatrices::map(ArrayRef<Matrix> inputs, ArrayRef<Matrix> outputs, Body body) {
+  Region region;
+  Block& block = region.emplaceBlock();
+  LoopNest nest;
+  nest.dims = {dimOf(outputs[0].rows, outputs[0].rowCount), dimOf(outputs[0].columns)};
+  for (int64_t d : {0, 1}) nest.dims[d].source = d;
+  for (const Matrix& input : inputs) {
+    nest.inputs.push_back(input.access);
+    block.addArgument(input.element(), b.getLoc());
+  }
+  ValueList arguments(block.getArguments());
+  for (const Matrix& output : outputs) {
+    nest.outputs.push_back({output.access, std::nullopt});
+    block.addArgument(output.element(), b.getLoc());
+  }
+  OpBuilder builder(b.getContext());
+  builder.setInsertionPointToEnd(&block);
+  SmallVector<Value> values = body(ElementwiseBuilder(builder, b.getLoc()), arguments);
+  linalg::YieldOp::create(builder, b.getLoc(), values);
+  check(expandRegionOps(region));
+  nest.body = &block;
+  nest.captured = &f.scalars;
+  check(emitLoopNest(b, nest));
+}
+
+void ThreadMatrices::copy(const Matrix& from, const Matrix& to) {
+  map({from}, {to}, [&](ElementwiseBuilder e, ValueRange v) {
+    return SmallVector<Value>{e.cast(v[0], to.element())};
+  });
+}
+
+void ThreadMatrices::fill(const Matrix& to, double value) {
+  map({}, {to}, [&](ElementwiseBuilder e, ValueRange) {
+    return SmallVector<Value>{e.constant(value, to.element())};
+  });
+}
+
+}  // namespace weir

@@ -1,0 +1,95 @@
+// Matrices of one thread: products and elementwise work on parts of a kernel's arguments and on
+// scratch memory that stays in a core's cache. Fused kernels are written with it.
+//
+//   ThreadMatrices t(f, bf16, f32, threadOffset);
+//   Matrix c = t.scratch(t.wide, m, n);
+//   PackedMatrix packed = t.pack(buffer, rightOperand);
+//   t.multiply(left, packed, c, /*accumulate=*/false);
+//   t.map({c}, {rounded}, [](ElementwiseBuilder e, ValueRange v) { ... });
+
+#ifndef WEIR_COMPILER_CONVERSION_CPU_THREAD_MATRICES_H_
+#define WEIR_COMPILER_CONVERSION_CPU_THREAD_MATRICES_H_
+
+#include "compiler/conversion/cpu/product.h"
+#include "compiler/dialect/elementwise_builder.h"
+
+namespace weir {
+
+/// Element (i, j) is at `base + i * strides[0] + j * strides[1]`.
+struct Matrix {
+  Access access;
+  int64_t rows = 0, columns = 0;
+  /// How many rows are worked on if not all.
+  mlir::Value rowCount;
+
+  mlir::Type element() const { return access.element; }
+  Matrix transposed() const;
+};
+
+/// A right operand (k x n) in the order in which products read it, or a part of it.
+struct PackedMatrix {
+  Matrix source;
+  PackedOperand operand;
+};
+
+class ThreadMatrices {
+ public:
+  /// Operands of products are `narrow`, their sums `wide`.
+  ThreadMatrices(KernelFunction& f, mlir::Type narrow, mlir::Type wide, mlir::Value threadOffset);
+
+  const mlir::Type narrow, wide;
+
+  /// Parts of a packed operand begin at multiples of this many rows.
+  int64_t unit() const { return matrixTiles ? kTilePair : 1; }
+
+  /// Scratch memory of the thread; rows begin a few cache sets apart.
+  Matrix scratch(mlir::Type element, int64_t rows, int64_t columns);
+  /// Bytes for packed operands of up to k x n.
+  mlir::Value packBuffer(int64_t k, int64_t n);
+  /// A scalar as a matrix.
+  Matrix uniform(mlir::Value scalar, int64_t rows, int64_t columns);
+
+  Matrix part(const Matrix& m, mlir::Value row, int64_t rows, mlir::Value column, int64_t columns);
+  Matrix part(const Matrix& m, int64_t row, int64_t rows, int64_t column, int64_t columns);
+
+  /// Packs `right` to rows [firstRow, ...) of a buffer for `depth` rows.
+  PackedMatrix pack(mlir::Value buffer, const Matrix& right, int64_t depth, int64_t firstRow);
+  PackedMatrix pack(mlir::Value buffer, const Matrix& right) {
+    return pack(buffer, right, right.rows, 0);
+  }
+  /// `rows` rows and `columns` columns from (row, column) on of a buffer that `packed` is part of
+  /// and that begins where `packed` does. Columns must be a multiple of 32.
+  PackedMatrix part(const PackedMatrix& packed, int64_t row, int64_t rows, int64_t column,
+                    int64_t columns);
+
+  /// sums = left * right, or sums += left * right.
+  void multiply(const Matrix& left, const PackedMatrix& right, const Matrix& sums,
+                bool accumulate);
+
+  using Body = llvm::function_ref<llvm::SmallVector<mlir::Value>(ElementwiseBuilder e,
+                                                                 mlir::ValueRange inputs)>;
+  /// outputs = body(inputs), element by element; they may be the same memory. In the body
+  /// e.index(0) and e.index(1) are row and column. Works on the rows that the first output counts.
+  void map(llvm::ArrayRef<Matrix> inputs, llvm::ArrayRef<Matrix> outputs, Body body);
+  /// Copies, converting elements.
+  void copy(const Matrix& from, const Matrix& to);
+  void fill(const Matrix& to, double value);
+
+  /// Whether all that was emitted could be.
+  mlir::LogicalResult status = mlir::success();
+
+ private:
+  Product product(const Matrix& left, const Matrix& right, const Matrix& sums);
+  void check(mlir::LogicalResult result) {
+    if (failed(result)) status = mlir::failure();
+  }
+
+  KernelFunction& f;
+  KernelBuilder& b;
+  mlir::Value threadOffset;
+  bool matrixTiles;
+};
+
+}  // namespace weir
+
+#endif  // WEIR_COMPILER_CONVERSION_CPU_THREAD_MATRICES_H_
