@@ -19,6 +19,7 @@ ThreadMatrices::ThreadMatrices(KernelFunction& f, Type narrow, Type wide, Value 
       f(f),
       b(f.b),
       threadOffset(threadOffset),
+      plan(f.thread),
       matrixTiles(f.b.target.hasBf16() && narrow.isBF16()) {}
 
 Matrix ThreadMatrices::scratch(Type element, int64_t rows, int64_t columns) {
@@ -29,9 +30,8 @@ Matrix ThreadMatrices::scratch(Type element, int64_t rows, int64_t columns) {
   Matrix m;
   m.rows = rows;
   m.columns = columns;
-  m.access.memref = b.view(f.threadScratch,
-                           b.add(threadOffset, f.thread.reserve(rows * stride * bytes)),
-                           rows * stride, element);
+  m.access.memref =
+      b.view(f.threadScratch, reserve(rows * stride * bytes), rows * stride, element);
   m.access.base = b.constant(0);
   m.access.strides = {stride, 1};
   m.access.element = element;
@@ -44,8 +44,13 @@ Value ThreadMatrices::packBuffer(int64_t k, int64_t n) {
   right.access.strides = {1, 1};
   right.rows = k;
   right.columns = n;
-  int64_t bytes = operandBytes(b.target, product(right, right, right), k);
-  return b.add(threadOffset, f.thread.reserve(bytes));
+  return reserve(operandBytes(b.target, product(right, right, right), k));
+}
+
+Value ThreadMatrices::reserve(int64_t bytes) {
+  Value offset = b.add(threadOffset, f.thread.reserve(bytes));
+  plan = f.thread;
+  return offset;
 }
 
 Matrix ThreadMatrices::uniform(Value scalar, int64_t rows, int64_t columns) {
@@ -119,7 +124,7 @@ void ThreadMatrices::multiply(const Matrix& left, const PackedMatrix& right, con
                               bool accumulate) {
   Product p = product(left, right.source, sums);
   if (accumulate) p.nest.outputs[0].init = p.nest.outputs[0].access;
-  check(emitProductTile(f, p, right.operand, threadOffset, f.thread));
+  check(emitProductTile(f, p, right.operand, threadOffset, plan));
 }
 
 void ThreadMatrices::map(ArrayRef<Matrix> inputs, ArrayRef<Matrix> outputs, Body body) {

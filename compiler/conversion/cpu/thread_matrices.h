@@ -79,6 +79,7 @@ class ThreadMatrices {
   mlir::LogicalResult status = mlir::success();
 
  private:
+  mlir::Value reserve(int64_t bytes);
   Product product(const Matrix& left, const Matrix& right, const Matrix& sums);
   void check(mlir::LogicalResult result) {
     if (failed(result)) status = mlir::failure();
@@ -87,6 +88,8 @@ class ThreadMatrices {
   KernelFunction& f;
   KernelBuilder& b;
   mlir::Value threadOffset;
+  /// What matrices have of the thread's scratch memory: products take turns with what is beyond.
+  ScratchPlan plan;
   bool matrixTiles;
 };
 
