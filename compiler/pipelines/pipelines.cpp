@@ -24,6 +24,7 @@ using namespace mlir;
 void addSimplify(OpPassManager& passes, bool fuse) {
   DecomposeOptions keepGradients;
   keepGradients.keepDifferentiable = true;
+  keepGradients.whole = fuse;
   OpPassManager& function = passes.nest<func::FuncOp>();
   function.addPass(createDecompose(keepGradients));
   if (!fuse) return;
@@ -33,7 +34,9 @@ void addSimplify(OpPassManager& passes, bool fuse) {
 
 void addFormKernels(OpPassManager& passes, const FormKernelsOptions& options) {
   OpPassManager& function = passes.nest<func::FuncOp>();
-  function.addPass(createDecompose());
+  DecomposeOptions decompose;
+  decompose.whole = options.fuse && !options.separate;
+  function.addPass(createDecompose(decompose));
   if (!options.separate) {
     function.addPass(createCanonicalizerPass());
     function.addPass(createCSEPass());
@@ -45,7 +48,7 @@ void addFormKernels(OpPassManager& passes, const FormKernelsOptions& options) {
     function.addPass(createCanonicalizerPass());
     function.addPass(createCSEPass());
     // Canonicalization makes new constants of tensors.
-    function.addPass(createDecompose());
+    function.addPass(createDecompose(decompose));
   }
   DispatchOptions dispatch;
   dispatch.maxOps = options.separate ? 1 : options.maxOps;

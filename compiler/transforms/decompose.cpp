@@ -171,7 +171,9 @@ struct Decompose : impl::DecomposeBase<Decompose> {
 
  private:
   bool isKept(Operation* op, const llvm::StringSet<>& names) {
-    if (isKernelRoot(op) || names.contains(op->getName().getStringRef())) return true;
+    if (names.contains(op->getName().getStringRef())) return true;
+    if (isKernelOrProducts(op)) return whole && isKernelRoot(op);
+    if (isKernelRoot(op)) return true;
     return keepDifferentiable && isa<DifferentiableOpInterface>(op);
   }
 

@@ -4,7 +4,7 @@ def Decompose : Pass<"weir-decompose", "::mlir::func::FuncOp"> {
   let summary = "replace every op by simpler ones until only structured ops, views and kernel roots are left";
   let description = [{
     Applies `decomposeOperation` of `AggregatedOpInterface` until no op offers it, except for ops that are kernels of
-    their own (scans, recurrences, gathers). Then elementwise arithmetic on tensors becomes `linalg.generic`, named
+    their own (scans, recurrences, gathers, attention). Then elementwise arithmetic on tensors becomes `linalg.generic`, named
     linalg ops are generalized, and constants that are the same everywhere move into bodies as scalars.
 
     ```mlir
@@ -24,6 +24,8 @@ def Decompose : Pass<"weir-decompose", "::mlir::func::FuncOp"> {
   let options = [
     Option<"keepDifferentiable", "keep-differentiable", "bool", "false",
            "leave ops of this dialect that have a gradient of their own">,
+    Option<"whole", "whole", "bool", "true",
+           "leave what is a kernel of its own but has a decomposition, too: attention">,
     ListOption<"keep", "keep", "std::string", "further ops to leave, by name">,
   ];
   let dependentDialects = [

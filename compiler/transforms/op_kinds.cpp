@@ -9,11 +9,16 @@ namespace weir {
 
 using namespace mlir;
 
+bool isKernelOrProducts(Operation* op) {
+  static const llvm::StringSet<> kNames = {"weir.mixed_chunks", "weir.mixed_chunks_vjp"};
+  return kNames.contains(op->getName().getStringRef());
+}
+
 bool isKernelRoot(Operation* op) {
+  if (isKernelOrProducts(op)) return true;
   static const llvm::StringSet<> kRoots = {"weir.scan",        "weir.scan_vjp",
                                            "weir.recurrence",  "weir.recurrence_vjp",
-                                           "weir.gather_rows", "weir.scatter_rows",
-                                           "weir.mixed_chunks", "weir.mixed_chunks_vjp"};
+                                           "weir.gather_rows", "weir.scatter_rows"};
   return kRoots.contains(op->getName().getStringRef());
 }
 

@@ -11,8 +11,12 @@
 
 namespace weir {
 
-/// An op that becomes a kernel of its own, whole: scans, recurrences, gathers and scatters.
+/// An op that becomes a kernel of its own, whole: scans, recurrences, gathers and scatters, and
+/// attention of the shapes that there is a kernel for.
 bool isKernelRoot(mlir::Operation* op);
+
+/// An op that may become a kernel of its own but has a decomposition into products, too.
+bool isKernelOrProducts(mlir::Operation* op);
 
 /// An op that only says where elements are: slices, reshapes, concatenations.
 bool isView(mlir::Operation* op);

@@ -148,7 +148,9 @@ OwningOpRef<ModuleOp> isolate(Operation* op) {
 absl::Status countAlone(Operation* op, CountedOp& counted) {
   OwningOpRef<ModuleOp> module = isolate(op);
   PassManager passes(op->getContext());
-  passes.addNestedPass<func::FuncOp>(createDecompose());
+  DecomposeOptions decompose;
+  decompose.whole = false;
+  passes.addNestedPass<func::FuncOp>(createDecompose(decompose));
   std::string name = op->getName().getStringRef().str();
   if (failed(passes.run(*module)))
     return absl::UnimplementedError(absl::StrCat("can't count ", name));
