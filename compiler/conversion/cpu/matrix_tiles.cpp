@@ -225,6 +225,7 @@ class MatrixTiles {
     usedRowTiles = b.div(b.add(rows, 2 * kSide - 1), 2 * kSide);
     leastRows = m.size ? std::min(m.extent, m.lastSize.value_or(1)) : m.extent;
     inPlace = readsLeftInPlace();
+    sumsInPlace = keepsSumsInPlace();
   }
 
   LogicalResult emit();
@@ -239,12 +240,14 @@ class MatrixTiles {
   };
 
   bool readsLeftInPlace() const;
+  bool keepsSumsInPlace() const;
   LeftTiles leftTiles(Value i, Value k);
   Value reserve(int64_t bytes) { return b.add(threadOffset, scratch.reserve(bytes)); }
   Value bf16View(Value memref);
   /// First row of row tile `i`: rows that are used in place overlap those before at the end.
   Value firstRow(Value i);
-  ValueList multiply(Value i, Value j);
+  ValueList multiply(Value i, Value j, ValueRange before = {});
+  void multiplyInPlace(Value i, Value j);
   void write(Value i, Value j, Value sums);
   LogicalResult emitStrips(int64_t group);
 
@@ -257,7 +260,7 @@ class MatrixTiles {
   ScratchPlan& scratch;
   bool accumulate;
   int64_t depth, panels, rowTiles, leastRows;
-  bool inPlace;
+  bool inPlace, sumsInPlace;
   Value rows, usedRowTiles, leftMemref, rightMemref;
 };
 
@@ -266,6 +269,16 @@ bool MatrixTiles::readsLeftInPlace() const {
   // Packing what comes from memory costs nothing: it streams better than tiles do.
   return a.tile && a.strides[p.k] == 1 && a.strides[p.m] > 0 && !p.nest.dims[p.k].size &&
          p.extent(p.k) % kSteps == 0 && leastRows >= 2 * kSide;
+}
+
+/// Whether tiles may be stored to C as they are, which is in the cache.
+bool MatrixTiles::keepsSumsInPlace() const {
+  const LoopOutput& output = p.nest.outputs[0];
+  const std::optional<Access>& init = output.init;
+  bool addsToItself = init && init->memref == output.access.memref && bases.init == bases.c;
+  return output.access.tile && output.access.strides[p.n] == 1 && !p.nest.dims[p.m].size &&
+         p.extent(p.m) % (2 * kSide) == 0 && p.extent(p.n) % (2 * kSide) == 0 && !accumulate &&
+         (!init || addsToItself);
 }
 
 /// Memory of bf16 is typed i16 (see storageType).
@@ -293,13 +306,13 @@ MatrixTiles::LeftTiles MatrixTiles::leftTiles(Value i, Value k) {
   return {leftMemref, at, kSide * stride, stride};
 }
 
-/// Four tiles of C: 32 rows and panel j.
-ValueList MatrixTiles::multiply(Value i, Value j) {
+/// Four tiles of C: 32 rows and panel j. What they are added to is zero, or `before`.
+ValueList MatrixTiles::multiply(Value i, Value j, ValueRange before) {
   auto tileType = amx::TileType::get({kSide, kSteps}, b.getBF16Type());
   auto sumType = amx::TileType::get({kSide, kSide}, b.getF32Type());
-  ValueList zeros;
-  for (int t = 0; t < 4; ++t) zeros.push_back(amx::TileZeroOp::create(b, sumType));
-  return b.loop(b.constant(0), b.constant(depth), 1, zeros, [&](Value k, ValueRange current) {
+  ValueList start(before);
+  while (start.size() < 4) start.push_back(amx::TileZeroOp::create(b, sumType));
+  return b.loop(b.constant(0), b.constant(depth), 1, start, [&](Value k, ValueRange current) {
     LeftTiles a = leftTiles(i, k);
     int64_t rightDepth = packed ? packed->depth : depth;
     Value right = b.mul(b.add(b.mul(j, rightDepth), k), 4 * kWords);
@@ -315,6 +328,22 @@ ValueList MatrixTiles::multiply(Value i, Value j) {
       next.push_back(amx::TileMulFOp::create(b, sumType, as[t / 2], bs[t % 2], current[t]));
     return next;
   });
+}
+
+void MatrixTiles::multiplyInPlace(Value i, Value j) {
+  const LoopOutput& output = p.nest.outputs[0];
+  int64_t stride = output.access.strides[p.m];
+  Value first = b.add(b.offset(bases.c, i, 2 * kSide * stride), b.mul(j, 2 * kSide));
+  auto at = [&](int t) { return b.add(first, t / 2 * kSide * stride + t % 2 * kSide); };
+  auto sumType = amx::TileType::get({kSide, kSide}, b.getF32Type());
+  ValueList before;
+  for (int t = 0; output.init && t < 4; ++t)
+    before.push_back(amx::TileLoadOp::create(b, sumType, output.access.memref, ValueRange{at(t)},
+                                             b.constant(stride)));
+  ValueList totals = multiply(i, j, before);
+  for (int t = 0; t < 4; ++t)
+    amx::TileStoreOp::create(b, output.access.memref, ValueRange{at(t)}, totals[t],
+                             b.constant(stride));
 }
 
 /// Takes 32 x 32 sums from a buffer to C.
@@ -428,6 +457,7 @@ LogicalResult MatrixTiles::emit() {
     Value to = b.minimum(b.add(from, group), b.constant(panels));
     b.loop(zero, usedRowTiles, 1, [&](Value i) {
       b.loop(from, to, 1, [&](Value j) {
+        if (sumsInPlace) return multiplyInPlace(i, j);
         ValueList totals = multiply(i, j);
         for (int t = 0; t < 4; ++t)
           amx::TileStoreOp::create(b, tiles,

@@ -35,6 +35,7 @@ Matrix ThreadMatrices::scratch(Type element, int64_t rows, int64_t columns) {
   m.access.base = b.constant(0);
   m.access.strides = {stride, 1};
   m.access.element = element;
+  m.access.tile = true;
   return m;
 }
 
