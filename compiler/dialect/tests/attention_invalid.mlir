@@ -42,6 +42,26 @@ func.func @not_causal(%q: !q, %sum: tensor<2x4x4xf32>, %count: tensor<2xi64>) {
 
 // -----
 
+!q = tensor<2x3x4xf32>
+
+func.func @mixed_bias(%q: !q, %b: tensor<3xf32>) {
+  // expected-error @+1 {{needs a bias of 2 L - 1 diagonals for an L of at least 3, not 'tensor<3xf32>'}}
+  %o = weir.mixed_chunks quad(%q, %q) lin(%q, %q) value(%q) bias(%b) chunk(3) kernel("relu") : (!q, !q, !q, !q, !q, tensor<3xf32>) -> !q
+  return
+}
+
+// -----
+
+!q = tensor<2x3x4xf32>
+
+func.func @mixed_means(%q: !q, %means: tensor<2x1x4x4xf32>) {
+  // expected-error @+1 {{has means 'tensor<2x1x4x4xf32>' instead of 'tensor<2x2x4x4xf32>'}}
+  %g:5 = weir.mixed_chunks_vjp quad(%q, %q) lin(%q, %q) value(%q) means(%means) cotangent(%q) chunk(2) kernel("relu") : (!q, !q, !q, !q, !q, tensor<2x1x4x4xf32>, !q) -> (!q, !q, !q, !q, !q)
+  return
+}
+
+// -----
+
 func.func @diagonals(%b: tensor<7xf32>) {
   // expected-error @+1 {{needs the 6 diagonals of 'tensor<2x5xf32>' and as many on each side as on the other, not 'tensor<7xf32>'}}
   %m = weir.toeplitz %b : tensor<7xf32> -> tensor<2x5xf32>

@@ -30,6 +30,15 @@ func.func @chunks(%x: !q, %sum: !sum, %count: tensor<2xi64>) -> (!q, tensor<2x3x
   return %o, %growth, %products : !q, tensor<2x3x4x4xf32>, tensor<2x2x4x4xf32>
 }
 
+// CHECK-LABEL: func @mixed
+func.func @mixed(%x: !q, %b: tensor<3xf32>) -> (!q, !q) {
+  // CHECK: %{{.*}}, %{{.*}} = weir.mixed_chunks quad(%{{.*}}, %{{.*}}) lin(%{{.*}}, %{{.*}}) value(%{{.*}}) bias(%{{.*}}) chunk(2) kernel("relu_squared") :
+  %o, %means = weir.mixed_chunks quad(%x, %x) lin(%x, %x) value(%x) bias(%b) chunk(2) kernel("relu_squared") : (!q, !q, !q, !q, !q, tensor<3xf32>) -> (!q, tensor<2x2x4x4xf32>)
+  // CHECK: weir.mixed_chunks_vjp quad(%{{.*}}, %{{.*}}) lin(%{{.*}}, %{{.*}}) value(%{{.*}}) means(%{{.*}}) cotangent(%{{.*}}) chunk(2) kernel("silu") :
+  %g:5 = weir.mixed_chunks_vjp quad(%x, %x) lin(%x, %x) value(%x) means(%means) cotangent(%o) chunk(2) kernel("silu") : (!q, !q, !q, !q, !q, tensor<2x2x4x4xf32>, !q) -> (!q, !q, !q, !q, !q)
+  return %o, %g#4 : !q, !q
+}
+
 // CHECK-LABEL: func @toeplitz
 func.func @toeplitz(%b: tensor<6xf32>) -> tensor<2x5xf32> {
   // CHECK: weir.toeplitz %{{.*}} : tensor<6xf32> -> tensor<2x5xf32>
