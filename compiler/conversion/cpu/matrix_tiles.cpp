@@ -246,7 +246,8 @@ class MatrixTiles {
   Value bf16View(Value memref);
   /// First row of row tile `i`: rows that are used in place overlap those before at the end.
   Value firstRow(Value i);
-  ValueList multiply(Value i, Value j, ValueRange before = {});
+  ValueList multiply(Value i, Value j, ValueRange before = {},
+                     function_ref<void(Value)> besides = nullptr);
   void multiplyInPlace(Value i, Value j);
   void write(Value i, Value j, Value sums);
   LogicalResult emitStrips(int64_t group);
@@ -306,8 +307,10 @@ MatrixTiles::LeftTiles MatrixTiles::leftTiles(Value i, Value k) {
   return {leftMemref, at, kSide * stride, stride};
 }
 
-/// Four tiles of C: 32 rows and panel j. What they are added to is zero, or `before`.
-ValueList MatrixTiles::multiply(Value i, Value j, ValueRange before) {
+/// Four tiles of C: 32 rows and panel j. What they are added to is zero, or `before`. `besides`
+/// emits what vector units do at each k tile.
+ValueList MatrixTiles::multiply(Value i, Value j, ValueRange before,
+                                function_ref<void(Value)> besides) {
   auto tileType = amx::TileType::get({kSide, kSteps}, b.getBF16Type());
   auto sumType = amx::TileType::get({kSide, kSide}, b.getF32Type());
   ValueList start(before);
@@ -326,6 +329,7 @@ ValueList MatrixTiles::multiply(Value i, Value j, ValueRange before) {
     ValueList next;
     for (int t = 0; t < 4; ++t)
       next.push_back(amx::TileMulFOp::create(b, sumType, as[t / 2], bs[t % 2], current[t]));
+    if (besides) besides(k);
     return next;
   });
 }
@@ -380,48 +384,84 @@ void MatrixTiles::write(Value i, Value j, Value sums) {
   });
 }
 
-/// All of C, for an epilogue: strips of sums, 32 rows by some panels.
+/// All of C, for an epilogue: strips of sums, 32 rows by some panels. The epilogue of one strip
+/// runs during the multiplications of the next: vector units wait for nothing then.
 LogicalResult MatrixTiles::emitStrips(int64_t group) {
   // One tile more than needed: rows of a strip fall on different cache sets.
   int64_t width = (kStripPanels * 2 + 1) * kSide, start = 0;
-  Value offset = reserve(2 * kSide * width * sizeof(float)), zero = b.constant(0);
-  Value strip = memref::ViewOp::create(b, MemRefType::get({2 * kSide, width}, b.getF32Type()),
-                                       f.threadScratch, offset, ValueRange{});
+  int64_t bytes = 2 * kSide * width * sizeof(float);
+  Value offset = reserve(2 * bytes), zero = b.constant(0);
+  Value strips = memref::ViewOp::create(b, MemRefType::get({4 * kSide, width}, b.getF32Type()),
+                                        f.threadScratch, offset, ValueRange{});
   ProductBlock block;
-  block.sums.memref = b.view(f.threadScratch, offset, 2 * kSide * width, b.getF32Type());
+  block.sums.memref = b.view(f.threadScratch, offset, 4 * kSide * width, b.getF32Type());
   block.sums.element = b.getF32Type();
   block.sums.strides = {width, 1};
   block.mostRows = std::min(2 * kSide, p.extent(p.m));
   LogicalResult result = success();
+  // What a strip is: first row of C, rows, first column, its first row in `strips`, and whether
+  // that is in the second half.
+  enum { kRow, kRows, kColumn, kBase, kHalf };
   for (auto [segment, end] : llvm::enumerate(p.epilogue->ends)) {
     int64_t first = start / (2 * kSide), last = divideUp(end, 2 * kSide), count = kStripPanels;
     while ((last - first) % count != 0) --count;
-    block.columns = std::min(count * 2 * kSide, end - start);
-    bool partial = end - start > block.columns && end % (2 * kSide) != 0;
-    int64_t step = roundUp(group, count);
-    b.loop(first, last, step, [&, segment = segment](Value groupFrom) {
-      Value groupTo = b.minimum(b.add(groupFrom, step), b.constant(last));
-      b.loop(zero, usedRowTiles, 1, [&](Value i) {
-        block.row = b.mul(i, 2 * kSide);
-        block.rows = b.minimum(b.constant(2 * kSide), b.sub(rows, block.row));
-        block.sums.base = b.mul(b.sub(block.row, firstRow(i)), width);
-        b.loop(groupFrom, groupTo, count, [&](Value from) {
-          b.loop(0, count, 1, [&](Value j) {
-            ValueList totals = multiply(i, b.add(from, j));
-            for (int t = 0; t < 4; ++t)
-              amx::TileStoreOp::create(
-                  b, strip,
-                  ValueRange{b.constant(t / 2 * kSide), b.add(b.mul(j, 2 * kSide), t % 2 * kSide)},
-                  totals[t]);
-          });
-          block.column = b.mul(from, 2 * kSide);
-          if (partial)
-            block.size = b.minimum(b.constant(block.columns),
-                                   b.sub(b.constant(p.extent(p.n)), block.column));
-          if (failed(p.epilogue->emit(block, segment))) result = failure();
-        });
+    int64_t columns = std::min(count * 2 * kSide, end - start), step = roundUp(group, count);
+    // Short sums have no room for a strip's rows.
+    bool interleaved = end % (2 * kSide) == 0 && count * depth >= 2 * kSide;
+    // The part of a row that is done at each k tile.
+    int64_t unit = roundUp(divideUp(2 * kSide * columns, count * depth), kSide);
+    while (interleaved && columns % unit != 0) unit += kSide;
+    auto finish = [&, segment = segment](ValueRange strip) {
+      ProductBlock whole = block;
+      whole.row = strip[kRow], whole.rows = strip[kRows], whole.column = strip[kColumn];
+      whole.sums.base = b.mul(strip[kBase], width);
+      whole.columns = columns;
+      if (!interleaved && end - start > columns)
+        whole.size = b.minimum(b.constant(columns), b.sub(b.constant(p.extent(p.n)), whole.column));
+      if (failed(p.epilogue->emit(whole, segment))) result = failure();
+    };
+    auto finishPart = [&, segment = segment](ValueRange strip, Value number) {
+      Value row = b.div(number, columns / unit);
+      Value column = b.mul(b.rem(number, columns / unit), unit);
+      ProductBlock part = block;
+      part.mostRows = 1;
+      part.columns = unit;
+      part.row = b.add(strip[kRow], row), part.column = b.add(strip[kColumn], column);
+      part.rows = b.maximum(zero, b.minimum(b.constant(1), b.sub(strip[kRows], row)));
+      part.sums.base = b.add(b.mul(b.add(strip[kBase], row), width), column);
+      if (failed(p.epilogue->emit(part, segment))) result = failure();
+    };
+    auto multiplyStrip = [&](Value i, Value from, ValueRange before) {
+      Value row = b.mul(i, 2 * kSide), half = b.sub(b.constant(2 * kSide), before[kHalf]);
+      b.loop(0, count, 1, [&](Value j) {
+        auto besides = [&](Value k) { finishPart(before, b.add(b.mul(j, depth), k)); };
+        function_ref<void(Value)> none = nullptr;
+        ValueList totals = multiply(i, b.add(from, j), {},
+                                    interleaved ? function_ref<void(Value)>(besides) : none);
+        for (int t = 0; t < 4; ++t)
+          amx::TileStoreOp::create(
+              b, strips,
+              ValueRange{b.add(half, t / 2 * kSide), b.add(b.mul(j, 2 * kSide), t % 2 * kSide)},
+              totals[t]);
       });
-    });
+      ValueList strip(5);
+      strip[kRow] = row, strip[kColumn] = b.mul(from, 2 * kSide), strip[kHalf] = half;
+      strip[kRows] = b.minimum(b.constant(2 * kSide), b.sub(rows, row));
+      strip[kBase] = b.add(half, b.sub(row, firstRow(i)));
+      if (!interleaved) finish(strip);
+      return strip;
+    };
+    ValueList none(5, zero);
+    ValueList strip = b.loop(
+        b.constant(first), b.constant(last), step, none, [&](Value groupFrom, ValueRange carried) {
+          Value groupTo = b.minimum(b.add(groupFrom, step), b.constant(last));
+          return b.loop(zero, usedRowTiles, 1, carried, [&](Value i, ValueRange carried) {
+            return b.loop(groupFrom, groupTo, count, carried, [&](Value from, ValueRange before) {
+              return multiplyStrip(i, from, before);
+            });
+          });
+        });
+    if (interleaved) finish(strip);
     start = end;
   }
   return result;

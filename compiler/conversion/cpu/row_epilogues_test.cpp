@@ -237,9 +237,10 @@ void check(const Sizes& s, const std::string& narrow, const std::string& wide, I
 }
 
 // Parts that are whole blocks of columns, and parts that are not; rows and columns that fill
-// blocks, and such that don't.
-const Sizes kSizes[] = {{64, 128, 64, 64, 32}, {301, 100, 64, 65, 33}, {37, 97, 32, 300, 40},
-                        {33, 90, 40, 31, 17},  {1, 70, 32, 16, 8},     {230, 160, 128, 32, 100}};
+// blocks, and such that don't; short and long sums.
+const Sizes kSizes[] = {{64, 128, 64, 64, 32},   {301, 100, 64, 65, 33},  {37, 97, 32, 300, 40},
+                        {33, 90, 40, 31, 17},    {1, 70, 32, 16, 8},      {230, 160, 128, 32, 100},
+                        {65, 192, 128, 512, 64}, {301, 256, 96, 1000, 64}};
 
 TEST_P(EpilogueTest, F32) {
   for (const Sizes& sizes : kSizes) check<float, float>(sizes, "f32", "f32", GetParam(), 3e-6);
