@@ -13,6 +13,7 @@ import sys
 import tempfile
 import time
 
+from processes import KEEP_MEMORY
 from sections import MODELS, SECTIONS, Bench
 from weir import Weir
 
@@ -46,6 +47,7 @@ def parse():
     add("--long", type=int, default=65536, help="length and tokens of a step, for `linear`")
     add("--scan-lengths", type=numbers, default=[1024, 65536])
     add("--scan-runs", type=int, default=10, help="runs in a turn, for `scan`")
+    add("--ways", help="a file of PyTorch's fastest ways: those in it aren't looked for again, others are added")
     add("--out", help="a folder for comparison.md and comparison.json")
     options = parser.parse_args()
     options.cores = sorted(os.sched_getaffinity(0))
@@ -80,22 +82,29 @@ def versions():
         ("its MKL", first_line(config, "Intel(R) oneAPI")), ("its code", first_line(config, "CPU capability")),
         ("JAX, jaxlib (XLA)", jax), ("Python", platform.python_version()),
         ("OpenMP, MKL and malloc variables, both sides",
-         ", ".join(f"{k}={v}" for k, v in settings.items()) or "none set but OMP_NUM_THREADS and MKL_NUM_THREADS, the threads"),
+         ", ".join(f"{k}={v}" for k, v in settings.items()) + "; OMP_NUM_THREADS and MKL_NUM_THREADS are the threads"),
     ]
 
 
 def main():
     options = parse()
     start = time.time()
+    os.environ.update(KEEP_MEMORY)
     facts = versions()
     head = "\n".join(f"- {what}: {version}" for what, version in facts)
     print(head, flush=True)
     tables, raw = [], []
+    ways = pathlib.Path(options.ways) if options.ways else None
+    chosen = json.loads(ways.read_text()) if ways and ways.exists() else {}
     with tempfile.TemporaryDirectory(prefix="weir_bench.") as work:
-        bench = Bench(options, Weir(options.weir, options.worker, work), raw)
+        bench = Bench(options, Weir(options.weir, options.worker, work), raw, chosen)
         for name in options.sections or SECTIONS:
             print(name, flush=True)
-            tables += SECTIONS[name](bench)
+            try:
+                tables += SECTIONS[name](bench)
+            finally:
+                if ways:
+                    ways.write_text(json.dumps(chosen, indent=1))
     command = " ".join(["tests/bench/run.sh", *(a for a in sys.argv[1:] if not a.startswith(("--weir=", "--worker=")))])
     text = "\n".join(["", head, f"- command: `{command}`", f"- it took {(time.time() - start) / 60:.1f} minutes", ""]
                      + [table.markdown() for table in tables])
