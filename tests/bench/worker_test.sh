@@ -1,24 +1,34 @@
 #!/usr/bin/env bash
 # The process that stands for Weir in the comparison: it runs an entry point as often as it is told, and says how long.
-#   worker_test.sh WEIR WORKER SCAN.mlir TENSORS.py
+#   worker_test.sh WEIR WORKER SCAN.mlir
 set -euo pipefail
-weir=$1 worker=$2 tools=$(dirname "$4")
+weir=$1 worker=$2
 work=$(mktemp -d "${TEST_TMPDIR:-/tmp}/worker.XXXXXX")
 sed 's/@WIDTH@/4/' "$3" > "$work/scan.mlir"
 "$weir" compile "$work/scan.mlir" --entry=run --emit=program --batch=2 --length=3 --out="$work/scan.weir"
 
-PYTHONPATH=$tools python3 - "$work" <<'PYTHON'
-import array
+python3 - "$work" <<'PYTHON'
+import json
+import struct
 import sys
 
-import tensors
 
-zeros = lambda *shape: ("F32", list(shape), array.array("f", bytes(4 * 2 * (3 if len(shape) == 3 else 1) * 4)))
-whole = {name: zeros(2, 3, 4) for name in ("a", "b", "cotangent")}
-whole |= {name: zeros(2, 4) for name in ("state.h", "cotangent.h")}
-tensors.write(f"{sys.argv[1]}/inputs.safetensors", whole)
+def write(name, shapes):
+    """Zeros, as safetensors."""
+    header, end = {}, 0
+    for tensor, shape in shapes.items():
+        begin, end = end, end + 4 * shape[0] * shape[1] * (shape + [1])[2]
+        header[tensor] = {"dtype": "F32", "shape": shape, "data_offsets": [begin, end]}
+    text = json.dumps(header).encode()
+    with open(f"{sys.argv[1]}/{name}.safetensors", "wb") as file:
+        file.write(struct.pack("<Q", len(text)) + text + bytes(end))
+
+
+whole = {name: [2, 3, 4] for name in ("a", "b", "cotangent")}
+whole |= {name: [2, 4] for name in ("state.h", "cotangent.h")}
+write("inputs", whole)
 del whole["b"]
-tensors.write(f"{sys.argv[1]}/lacking.safetensors", whole)
+write("lacking", whole)
 PYTHON
 
 printf '2\n1\n' | "$worker" "$work/scan.weir" gradients "$work/inputs.safetensors" > "$work/said"

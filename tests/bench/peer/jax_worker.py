@@ -2,14 +2,13 @@
 
 from functools import partial
 
+import jax
+import jax.numpy as jnp
+from safetensors.numpy import load_file
+
 from serve import serve, settings
 
-wanted = settings()  # before JAX looks for cores
-
-import jax  # noqa: E402
-import jax.numpy as jnp  # noqa: E402
-from safetensors.numpy import load_file  # noqa: E402
-
+wanted = settings()
 LR, BETA1, BETA2, EPS, DECAY, CLIP, WARMUP = 1e-3, 0.9, 0.99, 1e-8, 0.1, 1.0, 100
 COMPUTE = jnp.bfloat16 if wanted.precision == "bf16" else jnp.float32
 

@@ -11,8 +11,6 @@ from torch import nn
 
 
 class Norm(nn.LayerNorm):
-    """LayerNorm whose output has the type that the product behind it reads."""
-
     def __init__(self, width):
         super().__init__(width, eps=1e-5)
 

@@ -2,7 +2,6 @@
 
 import fnmatch
 import importlib
-import sys
 
 import torch
 from safetensors.torch import load_file
