@@ -143,13 +143,20 @@ LogicalResult AttentionOp::verify() {
   if (getWindowSize() && !ShapedType::isDynamic(keys))
     farthest = std::min<int64_t>(keys, *getWindowSize());
   if (failed(verifyBias(*this, getBias(), farthest))) return failure();
+  if (getLogSums() != static_cast<bool>(getLogSum()) || (getLogSums() && getKernel() != "softmax"))
+    return emitOpError() << "gives the logarithms of the sums of a softmax if it is asked for them";
   return verifySizes(*this, getSizeOperands(), getSizes(), getSizes().getNumResults());
 }
 
 LogicalResult AttentionOp::inferReturnTypes(MLIRContext*, std::optional<Location>, Adaptor adaptor,
                                             SmallVectorImpl<Type>& inferred) {
-  inferred.push_back(withFeatures(adaptor.getQ().getType(), featuresOf(adaptor.getV().getType()),
-                                  accumulatorType(getElementTypeOrSelf(adaptor.getQ().getType()))));
+  auto q = cast<RankedTensorType>(adaptor.getQ().getType());
+  Type wide = accumulatorType(q.getElementType());
+  inferred.push_back(withFeatures(q, featuresOf(adaptor.getV().getType()), wide));
+  if (adaptor.getLogSums())
+    inferred.push_back(RankedTensorType::get(
+        {q.getDimSize(0), static_cast<int64_t>(adaptor.getNumHeads().value_or(1)), q.getDimSize(1)},
+        wide));
   return success();
 }
 bool AttentionOp::isCompatibleReturnTypes(TypeRange l, TypeRange r) { return compatible(l, r); }
@@ -170,6 +177,7 @@ void AttentionOp::bindStart(Value) {}
 SmallVector<OpOperand*> AttentionOp::autocastOperands() {
   return {&getQMutable(), &getKMutable(), &getVMutable()};
 }
+SmallVector<Value> AttentionOp::roundedResults() { return {getResult()}; }
 bool AttentionOp::isCausal() { return getWindow() != "full"; }
 
 Cost AttentionOp::cost() {
@@ -252,6 +260,18 @@ Decomposed AttentionOp::decomposeOperation(OpBuilder& b) {
         }
         return e.cast(x, softmax ? wide : narrow);
       });
+  Value logSum;
+  if (getLogSum()) {
+    SmallVector<int64_t> domain{batch, heads, time, keys};
+    Value largest = l.maximum(domain, {3}, wide, weights, l.identity(4),
+                              [](ElementwiseBuilder, ValueRange v) { return v[0]; });
+    Value sum =
+        l.sum(domain, {3}, wide, {weights, largest}, {l.identity(4), l.map(4, {0, 1, 2})},
+              [](ElementwiseBuilder e, ValueRange v) { return e.exp(e.sub(v[0], v[1])); });
+    logSum = l.elementwise({sum, largest}, [](ElementwiseBuilder e, ValueRange v) {
+      return e.add(e.log(v[0]), v[1]);
+    });
+  }
   if (softmax) {
     weights = SoftmaxOp::create(b, getLoc(), weights);
     if (narrow != wide)
@@ -267,7 +287,9 @@ Decomposed AttentionOp::decomposeOperation(OpBuilder& b) {
         shapeOf(out), wide, {out, getGate()}, {l.identity(3), l.identity(3)},
         [&](ElementwiseBuilder e, ValueRange v) { return e.mul(v[0], e.cast(v[1], wide)); });
   }
-  return SmallVector<Value>{out};
+  SmallVector<Value> results{out};
+  if (logSum) results.push_back(logSum);
+  return results;
 }
 
 // toeplitz

@@ -17,7 +17,8 @@ def Weir_AttentionOp : Weir_Op<"attention", [
     DeclareOpInterfaceMethods<TimeMixingOpInterface, ["bindSegments", "bindStart", "isCausal"]>,
     DeclareOpInterfaceMethods<StreamableOpInterface, ["stateSpecs", "buildStep"]>,
     DeclareOpInterfaceMethods<AggregatedOpInterface, ["decomposeOperation"]>,
-    DeclareOpInterfaceMethods<AutocastOpInterface, ["autocastOperands"]>,
+    DeclareOpInterfaceMethods<AutocastOpInterface, ["autocastOperands", "roundedResults"]>,
+    DeclareOpInterfaceMethods<DifferentiableOpInterface, ["buildVjp"]>,
     DeclareOpInterfaceMethods<CostOpInterface, ["cost"]>]> {
   let summary = "attention over all pairs of tokens of a row";
   let description = [{
@@ -41,6 +42,9 @@ def Weir_AttentionOp : Weir_Op<"attention", [
     The step form keeps the keys and values of a window: its `window_size`, or for `causal` the context of the stream,
     less one. It takes the context for n.
 
+    With `log_sums` a second result is the logarithm of each softmax's denominator, `tensor<batch x heads x n>`: all
+    that the gradient (weir.attention_vjp) keeps of the weights.
+
     ```mlir
     %o = weir.attention %q, %k, %v heads [%h] kernel("softmax") window("causal")
         : (tensor<?x?x?xf32>, tensor<?x?x?xf32>, tensor<?x?x?xf32>) -> tensor<?x?x?xf32>
@@ -52,16 +56,54 @@ def Weir_AttentionOp : Weir_Op<"attention", [
                        Optional<RankedTensorOf<[AnyFloat]>>:$gate, Optional<RankedTensorOf<[I32]>>:$segments,
                        Optional<RankedTensorOf<[I64]>>:$position, AffineMapAttr:$sizes,
                        OptionalAttr<I64Attr>:$num_heads, StrAttr:$kernel, StrAttr:$window,
-                       OptionalAttr<I64Attr>:$window_size, OptionalAttr<I64Attr>:$length);
-  let results = (outs RankedTensorOf<[AnyFloat]>:$result);
+                       OptionalAttr<I64Attr>:$window_size, OptionalAttr<I64Attr>:$length, UnitAttr:$log_sums);
+  let results = (outs RankedTensorOf<[AnyFloat]>:$result, Optional<RankedTensorOf<[AnyFloat]>>:$log_sum);
   let assemblyFormat = [{
     $q `,` $k `,` $v custom<KeywordSizes>("\"heads\"", $size_operands, $sizes) (`num_heads` $num_heads^)?
     (`bias` `(` $bias^ `)`)? (`gate` `(` $gate^ `)`)? (`segments` `(` $segments^ `)`)?
     (`position` `(` $position^ `)`)? `kernel` `(` $kernel `)` `window` `(` $window (`,` $window_size^)? `)`
-    (`length` $length^)? attr-dict
+    (`length` $length^)? (`log_sums` $log_sums^)? attr-dict
     `:` functional-type(operands, results)
   }];
   let hasVerifier = 1;
+  let extraClassDeclaration = [{
+    /// Whether the CPU has a kernel for this op as a whole: static shapes, one type for q, k and v, and enough queries
+    /// to share what is read. Other ops run as their decomposition.
+    bool hasKernel();
+  }];
+}
+
+def Weir_AttentionVjpOp : Weir_Op<"attention_vjp", [
+    Pure, AttrSizedOperandSegments,
+    DeclareOpInterfaceMethods<AggregatedOpInterface, ["decomposeOperation"]>]> {
+  let summary = "the gradient of weir.attention, in one pass";
+  let description = [{
+    The cotangents of q, k, v and the bias of a weir.attention without gate, from that of its result. The weights are computed
+    again from the scores, block by block: with a softmax from `log_sum`, as w = exp(x - log_sum), and then
+
+        dx(t, s) = w(t, s) (dout_t . v_s - dout_t . out_t);
+
+    any other kernel needs neither ("FlashAttention-2", section 3.1). It decomposes to the gradient of weir.attention's
+    decomposition.
+  }];
+  let arguments = (ins RankedTensorOf<[AnyFloat]>:$q, RankedTensorOf<[AnyFloat]>:$k, RankedTensorOf<[AnyFloat]>:$v,
+                       Optional<RankedTensorOf<[AnyFloat]>>:$bias, Optional<RankedTensorOf<[I32]>>:$segments,
+                       Optional<RankedTensorOf<[I64]>>:$position, Optional<RankedTensorOf<[AnyFloat]>>:$out,
+                       Optional<RankedTensorOf<[AnyFloat]>>:$log_sum, RankedTensorOf<[AnyFloat]>:$cotangent,
+                       I64Attr:$num_heads, StrAttr:$kernel, StrAttr:$window,
+                       OptionalAttr<I64Attr>:$window_size, OptionalAttr<I64Attr>:$length);
+  let results = (outs RankedTensorOf<[AnyFloat]>:$dq, RankedTensorOf<[AnyFloat]>:$dk, RankedTensorOf<[AnyFloat]>:$dv,
+                      Optional<RankedTensorOf<[AnyFloat]>>:$dbias);
+  let assemblyFormat = [{
+    $q `,` $k `,` $v `heads` $num_heads (`bias` `(` $bias^ `)`)? (`segments` `(` $segments^ `)`)?
+    (`position` `(` $position^ `)`)? (`saved` `(` $out^ `,` $log_sum `)`)? `cotangent` `(` $cotangent `)`
+    `kernel` `(` $kernel `)` `window` `(` $window (`,` $window_size^)? `)` (`length` $length^)? attr-dict
+    `:` functional-type(operands, results)
+  }];
+  let extraClassDeclaration = [{
+    /// As for weir.attention.
+    bool hasKernel();
+  }];
 }
 
 def Weir_ChunkedAttentionOp : Weir_Op<"chunked_attention", [

@@ -1,5 +1,6 @@
 #include "compiler/transforms/op_kinds.h"
 
+#include "compiler/dialect/attention_ops.h"
 #include "llvm/ADT/StringSet.h"
 #include "mlir/Dialect/Arith/IR/Arith.h"
 #include "mlir/Dialect/Math/IR/Math.h"
@@ -10,11 +11,12 @@ namespace weir {
 using namespace mlir;
 
 bool isKernelOrProducts(Operation* op) {
-  static const llvm::StringSet<> kNames = {"weir.mixed_chunks", "weir.mixed_chunks_vjp"};
-  return kNames.contains(op->getName().getStringRef());
+  return isa<AttentionOp, AttentionVjpOp, MixedChunksOp, MixedChunksVjpOp>(op);
 }
 
 bool isKernelRoot(Operation* op) {
+  if (auto attention = dyn_cast<AttentionOp>(op)) return attention.hasKernel();
+  if (auto attention = dyn_cast<AttentionVjpOp>(op)) return attention.hasKernel();
   if (isKernelOrProducts(op)) return true;
   static const llvm::StringSet<> kRoots = {"weir.scan",        "weir.scan_vjp",
                                            "weir.recurrence",  "weir.recurrence_vjp",

@@ -5,6 +5,7 @@
 
 #include "compiler/cache/cache_key.h"
 #include "compiler/conversion/cpu/kernel_function.h"
+#include "compiler/dialect/upstream_vjp.h"
 #include "compiler/support/phase_times.h"
 #include "mlir/Dialect/MemRef/IR/MemRef.h"
 #include "mlir/IR/Verifier.h"
@@ -31,6 +32,7 @@ DialectRegistry registryFor(MLIRContext& context) {
   DialectRegistry registry;
   context.getDialectRegistry().appendTo(registry);
   registerLoweringDialects(registry);
+  registerUpstreamVjpModels(registry);
   return registry;
 }
 

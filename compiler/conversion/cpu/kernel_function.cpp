@@ -183,8 +183,8 @@ const TensorValue* resultOf(KernelFunction& f, Value value) {
 LogicalResult emitKernel(KernelFunction& f) {
   Operation* root = nullptr;
   for (Operation& op : f.kernel.getBody().front().without_terminator())
-    if (isa<ScanOp, ScanVjpOp, RecurrenceOp, GatherRowsOp, ScatterRowsOp, MixedChunksOp,
-            MixedChunksVjpOp>(op)) {
+    if (isa<ScanOp, ScanVjpOp, RecurrenceOp, GatherRowsOp, ScatterRowsOp, AttentionOp,
+            AttentionVjpOp, MixedChunksOp, MixedChunksVjpOp>(op)) {
       if (root) return op.emitOpError("must be alone in its kernel");
       root = &op;
     }
@@ -205,6 +205,8 @@ LogicalResult emitKernel(KernelFunction& f) {
       .Case<ScanOp>([&](auto op) { return emitScan(f, op); })
       .Case<ScanVjpOp>([&](auto op) { return emitScanVjp(f, op); })
       .Case<RecurrenceOp>([&](auto op) { return emitRecurrence(f, op); })
+      .Case<AttentionOp>([&](auto op) { return emitAttention(f, op); })
+      .Case<AttentionVjpOp>([&](auto op) { return emitAttentionVjp(f, op); })
       .Case<GatherRowsOp>([&](auto op) { return emitGatherRows(f, op); })
       .Case<MixedChunksOp>([&](auto op) { return emitMixedChunks(f, op); })
       .Case<MixedChunksVjpOp>([&](auto op) { return emitMixedChunksVjp(f, op); })

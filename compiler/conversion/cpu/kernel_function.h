@@ -70,6 +70,8 @@ mlir::LogicalResult emitScan(KernelFunction& f, mlir::Operation* op);
 mlir::LogicalResult emitScanVjp(KernelFunction& f, mlir::Operation* op);
 mlir::LogicalResult emitGatherRows(KernelFunction& f, mlir::Operation* op);
 mlir::LogicalResult emitRecurrence(KernelFunction& f, mlir::Operation* op);
+mlir::LogicalResult emitAttention(KernelFunction& f, mlir::Operation* op);
+mlir::LogicalResult emitAttentionVjp(KernelFunction& f, mlir::Operation* op);
 mlir::LogicalResult emitScatterRows(KernelFunction& f, mlir::Operation* op);
 mlir::LogicalResult emitMixedChunks(KernelFunction& f, mlir::Operation* op);
 mlir::LogicalResult emitMixedChunksVjp(KernelFunction& f, mlir::Operation* op);
