@@ -100,6 +100,7 @@ def Weir_AttentionVjpOp : Weir_Op<"attention_vjp", [
     `kernel` `(` $kernel `)` `window` `(` $window (`,` $window_size^)? `)` (`length` $length^)? attr-dict
     `:` functional-type(operands, results)
   }];
+  let hasVerifier = 1;
   let extraClassDeclaration = [{
     /// As for weir.attention.
     bool hasKernel();

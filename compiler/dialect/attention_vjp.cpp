@@ -122,6 +122,21 @@ LogicalResult AttentionOp::buildVjp(OpBuilder& b, ValueRange cotangents,
   return success();
 }
 
+LogicalResult AttentionVjpOp::verify() {
+  bool softmax = getKernel() == "softmax";
+  if (static_cast<bool>(getOut()) != softmax || static_cast<bool>(getLogSum()) != softmax)
+    return emitOpError() << "reads the result and the logarithms of the sums of a softmax, and of "
+                            "nothing else";
+  if (!softmax && !ElementwiseBuilder::isActivation(getKernel()))
+    return emitOpError() << "has unknown kernel \"" << getKernel() << "\"";
+  for (auto [input, result] : {std::pair<Value, Value>(getQ(), getDq()), {getK(), getDk()},
+                               {getV(), getDv()}, {getBias(), getDbias()}})
+    if (static_cast<bool>(input) != static_cast<bool>(result) ||
+        (input && input.getType() != result.getType()))
+      return emitOpError() << "gives a cotangent of the type of each operand";
+  return success();
+}
+
 FailureOr<SmallVector<Value>> AttentionVjpOp::decomposeOperation(OpBuilder& b) {
   if (failed(requireDecomposable(*this))) return failure();
   SmallVector<Value> inputs{getQ(), getK(), getV()};

@@ -67,3 +67,23 @@ func.func @diagonals(%b: tensor<7xf32>) {
   %m = weir.toeplitz %b : tensor<7xf32> -> tensor<2x5xf32>
   return
 }
+
+// -----
+
+!q = tensor<2x3x4xf32>
+
+func.func @sums_of_no_softmax(%q: !q) {
+  // expected-error @+1 {{gives the logarithms of the sums of a softmax if it is asked for them}}
+  %o, %l = weir.attention %q, %q, %q num_heads 2 kernel("relu") window("causal") log_sums : (!q, !q, !q) -> (!q, tensor<2x2x3xf32>)
+  return
+}
+
+// -----
+
+!q = tensor<2x3x4xf32>
+
+func.func @gradient_without_sums(%q: !q) {
+  // expected-error @+1 {{reads the result and the logarithms of the sums of a softmax, and of nothing else}}
+  %dq, %dk, %dv = weir.attention_vjp %q, %q, %q heads 2 cotangent(%q) kernel("softmax") window("causal") : (!q, !q, !q, !q) -> (!q, !q, !q)
+  return
+}

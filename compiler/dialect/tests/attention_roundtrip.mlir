@@ -22,6 +22,15 @@ func.func @window(%q: !q, %k: !k, %ids: tensor<2x3xi32>, %at: tensor<2xi64>) -> 
   return %o : !q
 }
 
+// CHECK-LABEL: func @gradient
+func.func @gradient(%q: !q, %k: !k, %at: tensor<2xi64>) -> !k {
+  // CHECK: %[[O:.*]], %[[L:.*]] = weir.attention %{{.*}}, %{{.*}}, %{{.*}} num_heads 2 position(%{{.*}}) kernel("softmax") window("local", 5) log_sums :
+  %o, %l = weir.attention %q, %k, %k num_heads 2 position(%at) kernel("softmax") window("local", 5) log_sums : (!q, !k, !k, tensor<2xi64>) -> (!q, tensor<2x2x3xf32>)
+  // CHECK: weir.attention_vjp %{{.*}}, %{{.*}}, %{{.*}} heads 2 position(%{{.*}}) saved(%[[O]], %[[L]]) cotangent(%[[O]]) kernel("softmax") window("local", 5) :
+  %dq, %dk, %dv = weir.attention_vjp %q, %k, %k heads 2 position(%at) saved(%o, %l) cotangent(%o) kernel("softmax") window("local", 5) : (!q, !k, !k, tensor<2xi64>, !q, tensor<2x2x3xf32>, !q) -> (!q, !k, !k)
+  return %dk : !k
+}
+
 // Two chunks, the second of them short, after others.
 // CHECK-LABEL: func @chunks
 func.func @chunks(%x: !q, %sum: !sum, %count: tensor<2xi64>) -> (!q, tensor<2x3x4x4xf32>, tensor<2x2x4x4xf32>) {
