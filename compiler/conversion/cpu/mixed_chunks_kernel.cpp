@@ -25,8 +25,8 @@ class Forward : public MixedChunks {
         scores(t.scratch(t.wide, size.rowBlock, size.chunk)),
         left(t.scratch(t.narrow, size.chunk, aligned + size.chunk)),
         out(t.scratch(t.wide, size.rowBlock, size.tile)),
-        keyBuffer(t.packBuffer(size.quad, size.chunk)),
-        valueBuffer(t.packBuffer(aligned + size.chunk, size.tile)) {}
+        keyBuffer(t.packBuffer({{size.quad, size.chunk}})),
+        valueBuffer(t.packBuffer({{aligned + size.chunk, size.tile}})) {}
 
   LogicalResult emit(Value batchRow) {
     row = batchRow;

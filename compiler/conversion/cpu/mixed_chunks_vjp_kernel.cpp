@@ -29,17 +29,15 @@ class Backward : public MixedChunks {
         weightCotangents(t.scratch(t.wide, size.chunk, size.chunk)),
         left(t.scratch(t.narrow, size.chunk, aligned + size.lin)),
         out(t.scratch(t.wide, size.rowBlock, size.tile)),
-        ofKeys(t.scratch(t.wide, size.chunk, size.lin)),
+        first(t.scratch(t.wide, size.chunk, std::max(size.lin, size.quad))),
+        ofKeys(t.part(first, 0, size.chunk, 0, size.lin)),
         ofQueries(t.scratch(t.wide, size.chunk, size.lin)),
-        ofScores(t.scratch(t.wide, size.chunk, size.quad)),
-        tokenBuffer(t.packBuffer(aligned + size.lin, size.tile)) {
-    // Operands of different shapes take turns.
-    Value first = t.packBuffer(size.quad, size.chunk);
-    featureBuffer = first;
-    for (auto [k, n] : {std::pair{size.tile, size.chunk}, {size.tile, size.lin},
-                        {size.chunk, size.quad}})
-      t.packBuffer(k, n);
-  }
+        ofScores(t.part(first, 0, size.chunk, 0, size.quad)),
+        tokenBuffer(t.packBuffer({{aligned + size.lin, size.tile}})),
+        featureBuffer(t.packBuffer({{size.quad, size.chunk},
+                                    {size.tile, size.chunk},
+                                    {size.tile, size.lin},
+                                    {size.chunk, size.quad}})) {}
 
   LogicalResult emit(Value batchRow, std::optional<Matrix> biasParts);
 
@@ -57,7 +55,8 @@ class Backward : public MixedChunks {
   MixedChunksVjpOp op;
   /// Columns of `left` before lin_k: weights, and zeros.
   int64_t aligned;
-  Matrix sum, sumRounded, sumPart, scores, weightCotangents, left, out, ofKeys, ofQueries, ofScores;
+  Matrix sum, sumRounded, sumPart, scores, weightCotangents, left, out, first, ofKeys, ofQueries,
+      ofScores;
   Value tokenBuffer, featureBuffer;
   /// One row: the cotangent of each diagonal.
   std::optional<Matrix> biasCotangent;

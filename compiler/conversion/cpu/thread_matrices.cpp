@@ -39,13 +39,17 @@ Matrix ThreadMatrices::scratch(Type element, int64_t rows, int64_t columns) {
   return m;
 }
 
-Value ThreadMatrices::packBuffer(int64_t k, int64_t n) {
-  Matrix right;
-  right.access.element = narrow;
-  right.access.strides = {1, 1};
-  right.rows = k;
-  right.columns = n;
-  return reserve(operandBytes(b.target, product(right, right, right), k));
+Value ThreadMatrices::packBuffer(ArrayRef<std::pair<int64_t, int64_t>> shapes) {
+  int64_t bytes = 0;
+  for (auto [k, n] : shapes) {
+    Matrix right;
+    right.access.element = narrow;
+    right.access.strides = {1, 1};
+    right.rows = k;
+    right.columns = n;
+    bytes = std::max(bytes, operandBytes(b.target, product(right, right, right), k));
+  }
+  return reserve(bytes);
 }
 
 Value ThreadMatrices::reserve(int64_t bytes) {

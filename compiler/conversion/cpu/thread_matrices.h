@@ -44,8 +44,8 @@ class ThreadMatrices {
 
   /// Scratch memory of the thread; rows begin a few cache sets apart.
   Matrix scratch(mlir::Type element, int64_t rows, int64_t columns);
-  /// Bytes for packed operands of up to k x n.
-  mlir::Value packBuffer(int64_t k, int64_t n);
+  /// Scratch memory for packed operands of k x n, for one of `shapes` at a time.
+  mlir::Value packBuffer(llvm::ArrayRef<std::pair<int64_t, int64_t>> shapes);
   /// A scalar as a matrix.
   Matrix uniform(mlir::Value scalar, int64_t rows, int64_t columns);
 
