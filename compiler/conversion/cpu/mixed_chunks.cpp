@@ -37,6 +37,41 @@ ChunkSizes::ChunkSizes(const MixedInputs& in)
       rowBlock(std::max(kLeastRows, roundUp(divideUp(chunk, kRowBlocks), kTilePair))),
       tile(tileOf(features)) {}
 
+void forPhases(KernelFunction& f, const ChunkSizes& size,
+               function_ref<void(Value, Value, int64_t)> sums,
+               function_ref<void(Value, Value)> chunks) {
+  KernelBuilder& b = f.b;
+  bool parallel = size.work() >= kParallelWork;
+  // The phases' scratch memory is the same.
+  ScratchPlan before = f.thread;
+  int64_t used = 0;
+  auto phase = [&](int64_t count, function_ref<void(Value)> body) {
+    if (count == 0) return;
+    f.thread = before;
+    b.parallelLoop(count, parallel, body);
+    used = std::max(used, f.thread.size());
+  };
+  int64_t full = size.features / size.tile, rest = size.features % size.tile;
+  phase(size.batch * full, [&](Value i) {
+    sums(b.div(i, full), b.mul(b.rem(i, full), size.tile), size.tile);
+  });
+  phase(rest ? size.batch : 0, [&](Value row) { sums(row, b.constant(full * size.tile), rest); });
+  phase(size.batch * size.chunks,
+        [&](Value i) { chunks(b.div(i, size.chunks), b.rem(i, size.chunks)); });
+  f.thread.growTo(used);
+}
+
+TensorValue sharedStates(KernelFunction& f, const ChunkSizes& size, Type element) {
+  TensorValue states;
+  states.element = element;
+  states.shape = {size.batch, size.chunks, size.lin, size.features};
+  states.strides = denseStrides(states.shape);
+  int64_t count = ShapedType::getNumElements(states.shape);
+  int64_t at = f.shared.reserve(count * storageBytes(element));
+  states.memref = f.b.view(f.sharedScratch, f.b.constant(at), count, element);
+  return states;
+}
+
 MixedChunks::MixedChunks(KernelFunction& f, const MixedInputs& in, const ChunkSizes& size,
                          Value threadOffset)
     : f(f),
@@ -71,8 +106,9 @@ Matrix MixedChunks::chunkOf(const TensorValue& tensor, Value g) {
   return m;
 }
 
-Matrix MixedChunks::chunkOf(const TensorValue& tensor, Value g, Matrix& buffer) {
-  Matrix source = chunkOf(tensor, g);
+Matrix MixedChunks::chunkOf(const TensorValue& tensor, Value g, Matrix& buffer, Value first,
+                            int64_t width) {
+  Matrix source = t.part(chunkOf(tensor, g), b.constant(0), size.chunk, first, width);
   bool converts = source.element() != t.narrow;
   if (!size.uneven && !tensor.scalar && !converts) return source;
   if (!buffer.access.memref) buffer = t.scratch(t.narrow, source.rows, source.columns);

@@ -42,10 +42,26 @@ struct ChunkSizes {
   /// Features of values that are worked on at a time.
   int64_t tile;
   int64_t tiles() const { return llvm::divideCeil(features, tile); }
+  /// Whether there are too few rows to split the work by rows alone: sums are computed first, for
+  /// tiles of features, and then chunks independently of each other.
+  bool inPhases() const { return chunks > 1 && batch < CpuTarget::kWorkers; }
   int64_t work() const { return batch * time * (quad + features) * chunk; }
 };
 
-/// The work on one row, by one thread.
+/// What a thread does: all of a row; or in phases, the sums that enter chunks for a tile of features
+/// of a row; or the rest, for a chunk.
+enum class Phase { All, Sums, Chunks };
+
+/// Calls `sums` for each row and tile of features (its first feature, its width), then `chunks` for
+/// each row and chunk, on all threads.
+void forPhases(KernelFunction& f, const ChunkSizes& size,
+               llvm::function_ref<void(mlir::Value row, mlir::Value first, int64_t width)> sums,
+               llvm::function_ref<void(mlir::Value row, mlir::Value g)> chunks);
+
+/// A tensor of a matrix s x e for each chunk, in shared scratch memory.
+TensorValue sharedStates(KernelFunction& f, const ChunkSizes& size, mlir::Type element);
+
+/// The work of one thread.
 class MixedChunks {
  public:
   MixedChunks(KernelFunction& f, const MixedInputs& in, const ChunkSizes& size,
@@ -55,7 +71,12 @@ class MixedChunks {
   /// Tokens of chunk `g` of a tensor (batch x time x features). `buffer` holds a copy where the
   /// tensor can't be read as it lies: a chunk may be short, and a tensor one number. Tokens that
   /// the chunk lacks are zeros.
-  Matrix chunkOf(const TensorValue& tensor, mlir::Value g, Matrix& buffer);
+  Matrix chunkOf(const TensorValue& tensor, mlir::Value g, Matrix& buffer) {
+    return chunkOf(tensor, g, buffer, b.constant(0), tensor.shape[2]);
+  }
+  /// `width` features from `first` on.
+  Matrix chunkOf(const TensorValue& tensor, mlir::Value g, Matrix& buffer, mlir::Value first,
+                 int64_t width);
   /// The same without a copy: to be written to. Counts the rows that there are.
   Matrix chunkOf(const TensorValue& tensor, mlir::Value g);
   /// Row `g` of the first two dimensions (batch, g) of `means`.

@@ -1,4 +1,5 @@
-// weir.mixed_chunks: rows in parallel, the chunks of a row in order, all of a chunk by one thread.
+// weir.mixed_chunks: rows in parallel, the chunks of a row in order, all of a chunk by one thread;
+// or where rows are few, sums of all chunks first, and then chunks in parallel.
 //
 // The sum of lin_k^T v over earlier chunks stays in the thread's scratch memory. The weights of a
 // chunk are computed a block of rows at a time and stand next to lin_q, as the values stand under
@@ -6,6 +7,7 @@
 // its sums in between. Values are packed once, for that product and for lin_k^T v.
 
 #include "compiler/conversion/cpu/mixed_chunks.h"
+#include "mlir/IR/TypeUtilities.h"
 
 namespace weir {
 
@@ -15,12 +17,15 @@ namespace {
 
 class Forward : public MixedChunks {
  public:
+  /// `saved`: where means go, or come from; null if they are not kept.
   Forward(KernelFunction& f, MixedChunksOp op, const MixedInputs& in, const ChunkSizes& size,
-          Value threadOffset)
-      : MixedChunks(f, in, size, threadOffset),
+          const TensorValue* saved, Phase phase)
+      : MixedChunks(f, in, size, f.threadOffset()),
         op(op),
+        saved(saved),
+        phase(phase),
         aligned(roundUp(size.lin, t.unit())),
-        sum(t.scratch(t.wide, size.tiles() * size.lin, size.tile)),
+        sum(t.scratch(t.wide, sumTiles(size, phase) * size.lin, size.tile)),
         means(t.scratch(t.narrow, size.lin, size.tile)),
         scores(t.scratch(t.wide, size.rowBlock, size.chunk)),
         left(t.scratch(t.narrow, size.chunk, aligned + size.chunk)),
@@ -28,24 +33,42 @@ class Forward : public MixedChunks {
         keyBuffer(t.packBuffer({{size.quad, size.chunk}})),
         valueBuffer(t.packBuffer({{aligned + size.chunk, size.tile}})) {}
 
-  LogicalResult emit(Value batchRow) {
+  LogicalResult emitRow(Value batchRow) {
     row = batchRow;
     t.fill(sum, 0);
-    if (aligned > size.lin)
-      t.fill(t.part(left, 0, size.chunk, size.lin, aligned - size.lin), 0);
-    reverseBias();
+    prepare();
     b.loop(0, size.chunks, 1, [&](Value g) { emitChunk(g); });
+    return t.status;
+  }
+  LogicalResult emitSums(Value batchRow, Value first, int64_t width);
+  LogicalResult emitOneChunk(Value batchRow, Value g) {
+    row = batchRow;
+    prepare();
+    emitChunk(g);
     return t.status;
   }
 
  private:
+  static int64_t sumTiles(const ChunkSizes& size, Phase phase) {
+    return phase == Phase::All ? size.tiles() : 1;
+  }
+  void prepare() {
+    if (aligned > size.lin)
+      t.fill(t.part(left, 0, size.chunk, size.lin, aligned - size.lin), 0);
+    reverseBias();
+  }
   void reverseBias();
   void emitChunk(Value g);
   void emitWeights(int64_t from, int64_t rows, const Matrix& queries, const PackedMatrix& keys);
   void emitTile(Value g, Value tile, Value first, int64_t width, const Matrix& keys,
                 const Matrix& values);
+  /// The mean of `state` in chunk g.
+  void writeMean(Value g, const Matrix& state, const Matrix& mean);
+  void addChunk(Value g, const Matrix& keys, const PackedMatrix& values, const Matrix& state);
 
   MixedChunksOp op;
+  const TensorValue* saved;
+  Phase phase;
   /// Columns of `left` before the weights: lin_q, and zeros.
   int64_t aligned;
   Matrix sum, means, scores, left, out;
@@ -86,23 +109,35 @@ void Forward::emitWeights(int64_t from, int64_t rows, const Matrix& queries,
         });
 }
 
-void Forward::emitTile(Value g, Value tile, Value first, int64_t width, const Matrix& keys,
-                       const Matrix& values) {
-  Matrix state = t.part(sum, b.mul(tile, size.lin), size.lin, b.constant(0), width);
-  Matrix read = t.part(means, 0, size.lin, 0, width);
-  const TensorValue* saved = op.getMeans() ? resultOf(f, op.getMeans()) : nullptr;
-  if (saved) read = t.part(meansOf(*saved, g), b.constant(0), size.lin, first, width);
-  t.map({state, t.uniform(meanScale(g), size.lin, width)}, {read},
+void Forward::writeMean(Value g, const Matrix& state, const Matrix& mean) {
+  t.map({state, t.uniform(meanScale(g), state.rows, state.columns)}, {mean},
         [&](ElementwiseBuilder e, ValueRange v) {
           return SmallVector<Value>{e.cast(e.mul(v[0], v[1]), t.narrow)};
         });
-  Matrix own = t.part(values, b.constant(0), size.chunk, first, width);
+}
+
+void Forward::addChunk(Value g, const Matrix& keys, const PackedMatrix& values,
+                       const Matrix& state) {
+  // Nobody reads the sum after the last chunk.
+  b.ifThen(b.lessThan(g, b.constant(size.chunks - 1)),
+           [&] { t.multiply(keys.transposed(), values, state, /*accumulate=*/true); });
+}
+
+void Forward::emitTile(Value g, Value tile, Value first, int64_t width, const Matrix& keys,
+                       const Matrix& values) {
+  Value zero = b.constant(0);
+  Matrix read = t.part(means, 0, size.lin, 0, width), state;
+  if (saved) read = t.part(meansOf(*saved, g), zero, size.lin, first, width);
+  if (phase == Phase::All) {
+    state = t.part(sum, b.mul(tile, size.lin), size.lin, zero, width);
+    writeMean(g, state, read);
+  }
   int64_t depth = aligned + size.chunk;
   PackedMatrix right = t.pack(valueBuffer, read, depth, 0);
-  t.pack(valueBuffer, own, depth, aligned);
+  t.pack(valueBuffer, t.part(values, zero, size.chunk, first, width), depth, aligned);
   const TensorValue* result = resultOf(f, op.getResult());
   if (result) {
-    Matrix target = t.part(chunkOf(*result, g), b.constant(0), size.chunk, first, width);
+    Matrix target = t.part(chunkOf(*result, g), zero, size.chunk, first, width);
     forRowBlocks([&](int64_t from, int64_t rows) {
       int64_t steps = aligned + from + rows;
       Matrix block = t.part(out, 0, rows, 0, width);
@@ -111,11 +146,20 @@ void Forward::emitTile(Value g, Value tile, Value first, int64_t width, const Ma
       t.copy(block, t.part(target, from, rows, 0, width));
     });
   }
-  // Nobody reads the sum after the last chunk.
-  b.ifThen(b.lessThan(g, b.constant(size.chunks - 1)), [&] {
-    t.multiply(keys.transposed(), t.part(right, aligned, size.chunk, 0, width), state,
-               /*accumulate=*/true);
+  if (phase == Phase::All) addChunk(g, keys, t.part(right, aligned, size.chunk, 0, width), state);
+}
+
+LogicalResult Forward::emitSums(Value batchRow, Value first, int64_t width) {
+  row = batchRow;
+  Matrix state = t.part(sum, 0, size.lin, 0, width);
+  t.fill(state, 0);
+  b.loop(0, size.chunks, 1, [&](Value g) {
+    writeMean(g, state, t.part(meansOf(*saved, g), b.constant(0), size.lin, first, width));
+    Matrix keys = chunkOf(f.tensors[in.linK], g, linKBuffer),
+           values = chunkOf(f.tensors[in.v], g, valuesBuffer, first, width);
+    addChunk(g, keys, t.pack(valueBuffer, values), state);
   });
+  return t.status;
 }
 
 void Forward::emitChunk(Value g) {
@@ -138,10 +182,30 @@ LogicalResult emitMixedChunks(KernelFunction& f, Operation* operation) {
   auto op = cast<MixedChunksOp>(operation);
   MixedInputs in(op);
   ChunkSizes size(in);
+  const TensorValue* saved = op.getMeans() ? resultOf(f, op.getMeans()) : nullptr;
   LogicalResult result = success();
-  f.b.parallelLoop(size.batch, size.work() >= kParallelWork, [&](Value row) {
-    result = Forward(f, op, in, size, f.threadOffset()).emit(row);
-  });
+  auto check = [&](LogicalResult part) {
+    if (failed(part)) result = failure();
+  };
+  if (!size.inPhases()) {
+    f.b.parallelLoop(size.batch, size.work() >= kParallelWork, [&](Value row) {
+      check(Forward(f, op, in, size, saved, Phase::All).emitRow(row));
+    });
+    return result;
+  }
+  TensorValue states;
+  if (!saved) {
+    states = sharedStates(f, size, getElementTypeOrSelf(op.getV().getType()));
+    saved = &states;
+  }
+  forPhases(
+      f, size,
+      [&](Value row, Value first, int64_t width) {
+        check(Forward(f, op, in, size, saved, Phase::Sums).emitSums(row, first, width));
+      },
+      [&](Value row, Value g) {
+        check(Forward(f, op, in, size, saved, Phase::Chunks).emitOneChunk(row, g));
+      });
   return result;
 }
 

@@ -230,7 +230,10 @@ TEST_P(MixedChunksTest, AgreesWithLoops) {
                          {2, 41, 8, 6, 6, 10, 21},
                          {2, 64, 32, 32, 32, 64, 63},
                          {1, 227, 73, 33, 31, 65, 145},
-                         {2, 300, 150, 40, 20, 391, 299}})
+                         {2, 300, 150, 40, 20, 391, 299},
+                         {8, 41, 8, 6, 6, 10, 21},
+                         {9, 160, 64, 32, 32, 64, 127},
+                         {8, 149, 73, 33, 31, 345, 145}})
     for (bool narrow : {false, true}) {
       if (narrow && GetParam() == IsaLevel::Avx2) continue;
       SCOPED_TRACE(testing::Message() << "time " << s.time << " chunk " << s.chunk << " features "

@@ -1,4 +1,5 @@
-// weir.mixed_chunks_vjp: rows in parallel, the chunks of a row from the last to the first.
+// weir.mixed_chunks_vjp: rows in parallel, the chunks of a row from the last to the first; or where
+// rows are few, what is carried for all chunks first, and then chunks in parallel.
 //
 // What is carried is the cotangent of the sum of lin_k^T v, in the thread's scratch memory. Weights
 // are held transposed (keys are rows): so they are left operands of the sums over queries as they
@@ -8,6 +9,7 @@
 #include "compiler/conversion/cpu/mixed_chunks.h"
 #include "compiler/dialect/region_vjp.h"
 #include "mlir/Dialect/Arith/IR/Arith.h"
+#include "mlir/IR/TypeUtilities.h"
 
 namespace weir {
 
@@ -17,12 +19,14 @@ namespace {
 
 class Backward : public MixedChunks {
  public:
+  /// `states`: in phases, the cotangent of the sum after each chunk.
   Backward(KernelFunction& f, MixedChunksVjpOp op, const MixedInputs& in, const ChunkSizes& size,
-           Value threadOffset)
-      : MixedChunks(f, in, size, threadOffset),
+           const TensorValue* states, Phase phase)
+      : MixedChunks(f, in, size, f.threadOffset()),
         op(op),
+        states(states),
         aligned(roundUp(size.chunk, t.unit())),
-        sum(t.scratch(t.wide, size.tiles() * size.lin, size.tile)),
+        sum(t.scratch(t.wide, (phase == Phase::All ? size.tiles() : 1) * size.lin, size.tile)),
         sumRounded(t.scratch(t.narrow, size.lin, size.tile)),
         sumPart(t.scratch(t.wide, size.lin, size.tile)),
         scores(t.scratch(t.wide, size.chunk, size.chunk)),
@@ -39,9 +43,15 @@ class Backward : public MixedChunks {
                                     {size.tile, size.lin},
                                     {size.chunk, size.quad}})) {}
 
-  LogicalResult emit(Value batchRow, std::optional<Matrix> biasParts);
+  LogicalResult emitRow(Value batchRow, std::optional<Matrix> biasParts);
+  LogicalResult emitSums(Value batchRow, Value first, int64_t width);
+  LogicalResult emitOneChunk(Value batchRow, Value g, std::optional<Matrix> biasParts);
 
  private:
+  /// `part`: the row of `biasParts` that is this thread's.
+  void prepare(Value batchRow, std::optional<Matrix> biasParts, Value part);
+  /// Adds to what is carried what comes from reading in chunk g.
+  void carry(Value g, const Matrix& queries, const PackedMatrix& cotangent, const Matrix& carried);
   void emitChunk(Value g);
   void emitWeights(const Matrix& queries, const Matrix& keys);
   void emitTile(Value g, Value tile, Value first, int64_t width, const Matrix& queries,
@@ -53,6 +63,7 @@ class Backward : public MixedChunks {
   const TensorValue* resultFor(unsigned i) { return resultOf(f, op.getResults()[i]); }
 
   MixedChunksVjpOp op;
+  const TensorValue* states;
   /// Columns of `left` before lin_k: weights, and zeros.
   int64_t aligned;
   Matrix sum, sumRounded, sumPart, scores, weightCotangents, left, out, first, ofKeys, ofQueries,
@@ -91,11 +102,16 @@ void Backward::emitWeights(const Matrix& queries, const Matrix& keys) {
 void Backward::emitTile(Value g, Value tile, Value first, int64_t width, const Matrix& queries,
                         const Matrix& values, const Matrix& cotangents) {
   Value zero = b.constant(0);
-  Matrix carried = t.part(sum, b.mul(tile, size.lin), size.lin, zero, width);
-  Matrix rounded = t.part(sumRounded, 0, size.lin, 0, width);
+  Matrix carried, rounded;
+  if (states) {
+    rounded = t.part(meansOf(*states, g), zero, size.lin, first, width);
+  } else {
+    carried = t.part(sum, b.mul(tile, size.lin), size.lin, zero, width);
+    rounded = t.part(sumRounded, 0, size.lin, 0, width);
+    t.copy(carried, rounded);
+  }
   Matrix own = t.part(values, zero, size.chunk, first, width);
   Matrix cotangent = t.part(cotangents, zero, size.chunk, first, width);
-  t.copy(carried, rounded);
   int64_t depth = aligned + size.lin;
   PackedMatrix right = t.pack(tokenBuffer, cotangent, depth, 0);
   t.pack(tokenBuffer, rounded, depth, aligned);
@@ -121,14 +137,18 @@ void Backward::emitTile(Value g, Value tile, Value first, int64_t width, const M
     Matrix means = t.part(meansOf(f.tensors[op.getMeans()], g), zero, size.lin, first, width);
     t.multiply(cotangent, t.pack(featureBuffer, means.transposed()), ofQueries,
                /*accumulate=*/true);
-    Matrix change = t.part(sumPart, 0, size.lin, 0, width);
-    t.multiply(queries.transposed(), t.part(right, 0, size.chunk, 0, width), change,
-               /*accumulate=*/false);
-    t.map({carried, change, t.uniform(meanScale(g), size.lin, width)}, {carried},
-          [&](ElementwiseBuilder e, ValueRange v) {
-            return SmallVector<Value>{e.add(v[0], e.mul(v[1], v[2]))};
-          });
+    if (!states) carry(g, queries, t.part(right, 0, size.chunk, 0, width), carried);
   });
+}
+
+void Backward::carry(Value g, const Matrix& queries, const PackedMatrix& cotangent,
+                     const Matrix& carried) {
+  Matrix change = t.part(sumPart, 0, size.lin, 0, carried.columns);
+  t.multiply(queries.transposed(), cotangent, change, /*accumulate=*/false);
+  t.map({carried, change, t.uniform(meanScale(g), size.lin, carried.columns)}, {carried},
+        [&](ElementwiseBuilder e, ValueRange v) {
+          return SmallVector<Value>{e.add(v[0], e.mul(v[1], v[2]))};
+        });
 }
 
 /// From cotangents of weights to those of scores, in `left` times 1 / C; those of the bias stay in
@@ -203,16 +223,42 @@ void Backward::emitChunk(Value g) {
   store(ofScores, 1);
 }
 
-LogicalResult Backward::emit(Value batchRow, std::optional<Matrix> biasParts) {
+void Backward::prepare(Value batchRow, std::optional<Matrix> biasParts, Value part) {
   row = batchRow;
   if (biasParts) {
-    biasCotangent = t.part(*biasParts, row, 1, b.constant(0), biasParts->columns);
+    biasCotangent = t.part(*biasParts, part, 1, b.constant(0), biasParts->columns);
     t.fill(*biasCotangent, 0);
   }
-  t.fill(sum, 0);
   if (aligned > size.chunk)
     t.fill(t.part(left, 0, size.chunk, size.chunk, aligned - size.chunk), 0);
+}
+
+LogicalResult Backward::emitRow(Value batchRow, std::optional<Matrix> biasParts) {
+  prepare(batchRow, biasParts, batchRow);
+  t.fill(sum, 0);
   b.loop(0, size.chunks, 1, [&](Value i) { emitChunk(b.sub(b.constant(size.chunks - 1), i)); });
+  return t.status;
+}
+
+LogicalResult Backward::emitSums(Value batchRow, Value first, int64_t width) {
+  row = batchRow;
+  Matrix carried = t.part(sum, 0, size.lin, 0, width);
+  t.fill(carried, 0);
+  b.loop(0, size.chunks, 1, [&](Value i) {
+    Value g = b.sub(b.constant(size.chunks - 1), i), zero = b.constant(0);
+    t.copy(carried, t.part(meansOf(*states, g), zero, size.lin, first, width));
+    b.ifThen(b.lessThan(zero, g), [&] {
+      Matrix queries = chunkOf(f.tensors[in.linQ], g, linQBuffer),
+             cotangent = chunkOf(f.tensors[op.getCotangent()], g, cotangentBuffer, first, width);
+      carry(g, queries, t.pack(tokenBuffer, cotangent), carried);
+    });
+  });
+  return t.status;
+}
+
+LogicalResult Backward::emitOneChunk(Value batchRow, Value g, std::optional<Matrix> biasParts) {
+  prepare(batchRow, biasParts, b.add(b.mul(batchRow, size.chunks), g));
+  emitChunk(g);
   return t.status;
 }
 
@@ -227,25 +273,42 @@ LogicalResult emitMixedChunksVjp(KernelFunction& f, Operation* operation) {
   std::optional<Matrix> parts;
   if (biasResult) {
     Type wide = accumulatorType(getElementTypeOrSelf(in.v.getType()));
-    int64_t diagonals = biasResult->shape[0], count = size.batch * diagonals;
+    int64_t diagonals = biasResult->shape[0];
+    int64_t rows = size.inPhases() ? size.batch * size.chunks : size.batch;
+    int64_t count = rows * diagonals;
     int64_t at = f.shared.reserve(count * storageBytes(wide));
     parts.emplace();
     parts->access.memref = b.view(f.sharedScratch, b.constant(at), count, wide);
     parts->access.base = b.constant(0);
     parts->access.strides = {diagonals, 1};
     parts->access.element = wide;
-    parts->rows = size.batch;
+    parts->rows = rows;
     parts->columns = diagonals;
   }
   LogicalResult result = success();
-  b.parallelLoop(size.batch, size.work() >= kParallelWork, [&](Value row) {
-    result = Backward(f, op, in, size, f.threadOffset()).emit(row, parts);
-  });
+  auto check = [&](LogicalResult part) {
+    if (failed(part)) result = failure();
+  };
+  if (size.inPhases()) {
+    TensorValue states = sharedStates(f, size, getElementTypeOrSelf(op.getV().getType()));
+    forPhases(
+        f, size,
+        [&](Value row, Value first, int64_t width) {
+          check(Backward(f, op, in, size, &states, Phase::Sums).emitSums(row, first, width));
+        },
+        [&](Value row, Value g) {
+          check(Backward(f, op, in, size, &states, Phase::Chunks).emitOneChunk(row, g, parts));
+        });
+  } else {
+    b.parallelLoop(size.batch, size.work() >= kParallelWork, [&](Value row) {
+      check(Backward(f, op, in, size, nullptr, Phase::All).emitRow(row, parts));
+    });
+  }
   if (failed(result) || !parts) return result;
-  // Rows are added in their order.
+  // Parts are added in their order.
   ThreadMatrices t(f, parts->element(), parts->element(), b.constant(0));
   Matrix total = t.part(*parts, 0, 1, 0, parts->columns);
-  b.loop(1, size.batch, 1, [&](Value row) {
+  b.loop(1, parts->rows, 1, [&](Value row) {
     t.map({total, t.part(*parts, row, 1, b.constant(0), parts->columns)}, {total},
           [](ElementwiseBuilder e, ValueRange v) { return SmallVector<Value>{e.add(v[0], v[1])}; });
   });
