@@ -3,7 +3,9 @@
 #include <cmath>
 
 #include "compiler/conversion/cpu/product.h"
+#include "compiler/dialect/elementwise_builder.h"
 #include "mlir/Dialect/Arith/IR/Arith.h"
+#include "mlir/Dialect/Math/IR/Math.h"
 #include "mlir/Dialect/SCF/IR/SCF.h"
 #include "mlir/Dialect/Vector/IR/VectorOps.h"
 #include "mlir/IR/TypeUtilities.h"
@@ -31,7 +33,14 @@ Value both(KernelBuilder& b, Value x, Value y) {
 
 AttentionBlocks::AttentionBlocks(KernelFunction& f, Operation* op, AttentionSettings settings,
                                  int64_t queryBlock, int64_t keyBlock)
-    : f(f), b(f.b), op(op), s(settings), tiles(f, getElementTypeOrSelf(settings.q.getType())) {
+    : f(f),
+      b(f.b),
+      op(op),
+      s(settings),
+      tiles(f, getElementTypeOrSelf(settings.q.getType())),
+      exp(f, tiles.compute(), 1, [&](OpBuilder& inner, ValueRange x) {
+        return ValueList{ElementwiseBuilder(inner, b.getLoc()).exp(x[0])};
+      }) {
   batch = dimension(s.q, 0), queries = dimension(s.q, 1), keys = dimension(s.k, 1);
   older = keys - queries;
   features = dimension(s.q, 2) / s.heads, valueFeatures = dimension(s.v, 2) / s.heads;
@@ -230,6 +239,39 @@ Value AttentionBlocks::scaled(Value score, const Lanes& lanes, Value key) {
   Value at = b.sub(b.add(lanes.query, older + biasOrigin), key);
   return arith::AddFOp::create(
       b, x, vector::LoadOp::create(b, vectorType, paddedBias, ValueRange{at}));
+}
+
+/// For weights that are rounded to bf16, 2^t = 2^n (1 + r Q(r)) with a Q of degree 4, right to
+/// 2e-7 and the rounding of t; other weights have the exponential of all kernels.
+Value AttentionBlocks::exponential(Value x, double factor, Value shift) {
+  auto add = [&](Value x, Value y) -> Value { return arith::AddFOp::create(b, x, y); };
+  auto sub = [&](Value x, Value y) -> Value { return arith::SubFOp::create(b, x, y); };
+  auto mul = [&](Value x, Value y) -> Value { return arith::MulFOp::create(b, x, y); };
+  if (!tiles.matrixTiles()) {
+    if (factor != 1) x = mul(x, splat(factor));
+    return exp(sub(x, shift))[0];
+  }
+  constexpr double kLog2E = 1.4426950408889634;
+  Value low = splat(-126), magic = splat(12582912.0);
+  Value t = math::FmaOp::create(b, x, splat(factor * kLog2E), mul(shift, splat(-kLog2E)));
+  // nan is not below, and stays.
+  Value below = arith::CmpFOp::create(b, arith::CmpFPredicate::OLT, t, low);
+  t = arith::SelectOp::create(b, below, low, t);
+  Value rounded = add(t, magic), r = sub(t, sub(rounded, magic)), q = splat(0.001338130253736246);
+  for (double c : {0.009666368515388853, 0.05550381013796419, 0.24022349038020277, 0.6931471805599452, 1.0})
+    q = math::FmaOp::create(b, q, r, splat(c));
+  Value exponent = arith::ShLIOp::create(b, arith::BitcastOp::create(b, intType, rounded),
+                                         b.intConstant(intType, 23));
+  Value bits = arith::AddIOp::create(b, arith::BitcastOp::create(b, intType, q), exponent);
+  return arith::SelectOp::create(b, below, splat(0),
+                                 arith::BitcastOp::create(b, vectorType, bits));
+}
+
+/// One instruction, unlike a maximum that looks for nan: a score of nan becomes a weight of nan
+/// anyhow.
+Value AttentionBlocks::larger(Value x, Value y) {
+  Value above = arith::CmpFOp::create(b, arith::CmpFPredicate::OGT, x, y);
+  return arith::SelectOp::create(b, above, x, y);
 }
 
 VectorFunction::VectorFunction(KernelFunction& f, Type type, unsigned arguments,

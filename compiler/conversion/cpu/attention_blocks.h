@@ -33,6 +33,18 @@ struct AttentionSettings {
   }
 };
 
+/// A scalar function on vectors: `build` gives its results from its arguments, in a builder.
+class VectorFunction {
+ public:
+  VectorFunction(KernelFunction& f, mlir::Type type, unsigned arguments,
+                 llvm::function_ref<ValueList(mlir::OpBuilder&, mlir::ValueRange)> build);
+  ValueList operator()(mlir::ValueRange vectors);
+
+ private:
+  KernelFunction& f;
+  mlir::Region region;
+};
+
 class AttentionBlocks {
  public:
   /// `queryBlock` and `keyBlock` are sizes of blocks for long sequences.
@@ -79,6 +91,10 @@ class AttentionBlocks {
   /// score * scale + bias.
   mlir::Value scaled(mlir::Value score, const Lanes& lanes, mlir::Value key);
   mlir::Value splat(double value);
+  /// exp(x * factor - shift), no more than about 1, to the precision that weights are kept with;
+  /// exactly 0 where it is below the smallest number.
+  mlir::Value exponential(mlir::Value x, double factor, mlir::Value shift);
+  mlir::Value larger(mlir::Value x, mlir::Value y);
 
   KernelFunction& f;
   KernelBuilder& b;
@@ -93,21 +109,10 @@ class AttentionBlocks {
  private:
   mlir::Value segmentOf(mlir::Value key);
 
+  VectorFunction exp;
   mlir::Value firstSeen;     // no key before this one is seen
   mlir::Value paddedBias;    // by query + older - key
   int64_t biasOrigin = 0;    // where query + older = key
-};
-
-/// A scalar function on vectors: `build` gives its results from its arguments, in a builder.
-class VectorFunction {
- public:
-  VectorFunction(KernelFunction& f, mlir::Type type, unsigned arguments,
-                 llvm::function_ref<ValueList(mlir::OpBuilder&, mlir::ValueRange)> build);
-  ValueList operator()(mlir::ValueRange vectors);
-
- private:
-  KernelFunction& f;
-  mlir::Region region;
 };
 
 }  // namespace weir

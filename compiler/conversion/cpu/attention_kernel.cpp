@@ -30,10 +30,6 @@ class AttentionEmitter {
         op(op),
         a(a),
         t(a.tiles),
-        exponential(f, t.compute(), 1,
-                    [&](OpBuilder& inner, ValueRange x) {
-                      return ValueList{ElementwiseBuilder(inner, b.getLoc()).exp(x[0])};
-                    }),
         weight(f, t.compute(), 1, [&](OpBuilder& inner, ValueRange x) {
           if (a.isSoftmax()) return ValueList{x[0]};
           return ValueList{ElementwiseBuilder(inner, b.getLoc()).activation(a.s.kernel, x[0])};
@@ -57,7 +53,7 @@ class AttentionEmitter {
   AttentionOp op;
   AttentionBlocks& a;
   TileProducts& t;
-  VectorFunction exponential, weight;
+  VectorFunction weight;
   Value threadOffset;
   /// Offsets in the thread's scratch memory.
   int64_t keyBytes = 0, valueBytes = 0, queryBytes = 0, scoreBytes = 0, weightBytes = 0,
@@ -158,27 +154,25 @@ void AttentionEmitter::softmaxColumn(Value query, Value key, Value column, Value
             x = arith::SelectOp::create(b, seen, x, a.splat(kHidden));
         t.store(x, scores, row, column);
       }
-      next.push_back(arith::MaximumFOp::create(b, current[n], x));
+      next.push_back(a.larger(x, current[n]));
     }
     return next;
   });
-  auto larger = [&](Value x, Value y) -> Value { return arith::MaximumFOp::create(b, x, y); };
-  Value now = larger(larger(maxima[0], maxima[1]), larger(maxima[2], maxima[3]));
+  Value now = a.larger(a.larger(maxima[0], maxima[1]), a.larger(maxima[2], maxima[3]));
   if (raw) now = arith::MulFOp::create(b, now, a.splat(a.scale()));
-  now = larger(before, now);
+  now = a.larger(before, now);
   ValueList sums = b.loop(zero, count, 2, {a.splat(0), a.splat(0)},
                           [&](Value i, ValueRange current) {
                             ValueList p, next;
                             for (int64_t n = 0; n < 2; ++n) {
                               Value x = t.load(scores, b.add(i, n), column);
-                              if (raw) x = arith::MulFOp::create(b, x, a.splat(a.scale()));
-                              p.push_back(exponential(Value(arith::SubFOp::create(b, x, now)))[0]);
+                              p.push_back(a.exponential(x, raw ? a.scale() : 1, now));
                               next.push_back(arith::AddFOp::create(b, current[n], p[n]));
                             }
                             t.storeRight(p[0], p[1], weights, i, column);
                             return next;
                           });
-  Value factor = exponential(Value(arith::SubFOp::create(b, before, now)))[0];
+  Value factor = a.exponential(before, 1, now);
   Value sum = arith::MulFOp::create(b, t.load(state, one, column), factor);
   sum = arith::AddFOp::create(b, sum, arith::AddFOp::create(b, sums[0], sums[1]));
   t.store(now, state, zero, column);

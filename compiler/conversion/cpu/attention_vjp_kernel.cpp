@@ -47,13 +47,9 @@ class AttentionVjpEmitter {
         op(op),
         a(a),
         t(a.tiles),
-        gradient(f, t.compute(), a.isSoftmax() ? 4 : 2, [&](OpBuilder& inner, ValueRange v) {
-          Location loc = b.getLoc();
-          if (!a.isSoftmax()) return weightAndGradient(inner, loc, a.s.kernel, v);
-          // (x, dw, log_sum, delta)
-          ElementwiseBuilder e(inner, loc);
-          Value w = e.exp(e.sub(v[0], v[2]));
-          return ValueList{w, e.mul(w, e.sub(v[1], v[3]))};
+        activation(f, t.compute(), 2, [&](OpBuilder& inner, ValueRange v) {
+          if (a.isSoftmax()) return ValueList(v);
+          return weightAndGradient(inner, b.getLoc(), a.s.kernel, v);
         }) {}
 
   LogicalResult emit();
@@ -76,7 +72,7 @@ class AttentionVjpEmitter {
   AttentionVjpOp op;
   AttentionBlocks& a;
   TileProducts& t;
-  VectorFunction gradient;
+  VectorFunction activation;
   Value threadOffset, partialBias;
   int64_t depth = 0, width = 0;  // padded features of keys and of values
   int64_t margin = 0;            // columns of zeros on both sides of dx, for diagonals
@@ -263,10 +259,17 @@ void AttentionVjpEmitter::column(Value query, Value key, Value column, Value cou
     ValueList w, dx;
     for (int64_t n = 0; n < 2; ++n) {
       Value row = b.add(i, n), at = b.add(key, row);
-      Value x = a.scaled(t.load(scores, row, column), lanes, at);
-      ValueList arguments{x, t.load(weightCotangents, row, column)};
-      arguments.append(rows);
-      ValueList results = gradient(arguments);
+      Value x = t.load(scores, row, column), dw = t.load(weightCotangents, row, column);
+      ValueList results;
+      if (a.isSoftmax()) {
+        bool raw = !a.s.bias;
+        if (!raw) x = a.scaled(x, lanes, at);
+        results = {a.exponential(x, raw ? a.scale() : 1, rows[0])};
+        results.push_back(arith::MulFOp::create(
+            b, results[0], arith::SubFOp::create(b, dw, rows[1])));
+      } else {
+        results = activation({a.scaled(x, lanes, at), dw});
+      }
       Value seen = masked ? a.visible(lanes, at) : Value();
       for (Value& value : results)
         if (seen) value = arith::SelectOp::create(b, seen, value, a.splat(0));
