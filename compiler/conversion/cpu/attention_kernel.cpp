@@ -248,12 +248,15 @@ LogicalResult emitAttention(KernelFunction& f, Operation* operation) {
   auto op = cast<AttentionOp>(operation);
   bool matrixTiles = f.b.target.hasBf16() &&
                      cast<RankedTensorType>(op.getQ().getType()).getElementType().isBF16();
-  // Scores of a block stay in L1, or nearly so.
   AttentionSettings settings =
       AttentionSettings::of(op, static_cast<int64_t>(op.getNumHeads().value_or(1)));
   Type element = cast<RankedTensorType>(op.getQ().getType()).getElementType();
   int64_t panel = panelWidth(f.b.target, element.isF64() ? element : f.b.getF32Type());
-  AttentionBlocks blocks(f, op, settings, matrixTiles ? 64 : panel, matrixTiles ? 128 : 64);
+  // Scores of a block stay in L1, or nearly so; wide values, which don't stay in L2, are read for
+  // more queries at a time.
+  bool wide = cast<RankedTensorType>(op.getV().getType()).getDimSize(2) > 256 * settings.heads;
+  AttentionBlocks blocks(f, op, settings, matrixTiles ? (wide ? 128 : 64) : panel,
+                         matrixTiles ? 128 : 64);
   return AttentionEmitter(f, op, blocks).emit();
 }
 
