@@ -265,9 +265,8 @@ Decomposed AttentionOp::decomposeOperation(OpBuilder& b) {
     SmallVector<int64_t> domain{batch, heads, time, keys};
     Value largest = l.maximum(domain, {3}, wide, weights, l.identity(4),
                               [](ElementwiseBuilder, ValueRange v) { return v[0]; });
-    Value sum =
-        l.sum(domain, {3}, wide, {weights, largest}, {l.identity(4), l.map(4, {0, 1, 2})},
-              [](ElementwiseBuilder e, ValueRange v) { return e.exp(e.sub(v[0], v[1])); });
+    Value sum = l.sum(domain, {3}, wide, {weights, largest}, {l.identity(4), l.map(4, {0, 1, 2})},
+                      [](ElementwiseBuilder e, ValueRange v) { return e.exp(e.sub(v[0], v[1])); });
     logSum = l.elementwise({sum, largest}, [](ElementwiseBuilder e, ValueRange v) {
       return e.add(e.log(v[0]), v[1]);
     });

@@ -38,22 +38,21 @@ AttentionOp withSavedValues(AttentionOp op) {
         {resultType.getDimSize(0), static_cast<int64_t>(op.getNumHeads().value_or(1)),
          resultType.getDimSize(1)},
         accumulatorType(resultType.getElementType())));
-  auto saved = AttentionOp::create(
-      b, op.getLoc(), types, op.getQ(), op.getK(), op.getV(), op.getSizeOperands(), op.getBias(),
-      Value(), op.getSegments(), op.getPosition(), op.getSizesAttr(), op.getNumHeadsAttr(),
-      op.getKernelAttr(), op.getWindowAttr(), op.getWindowSizeAttr(), op.getLengthAttr(),
-      softmax ? b.getUnitAttr() : UnitAttr());
+  auto saved = AttentionOp::create(b, op.getLoc(), types, op.getQ(), op.getK(), op.getV(),
+                                   op.getSizeOperands(), op.getBias(), Value(), op.getSegments(),
+                                   op.getPosition(), op.getSizesAttr(), op.getNumHeadsAttr(),
+                                   op.getKernelAttr(), op.getWindowAttr(), op.getWindowSizeAttr(),
+                                   op.getLengthAttr(), softmax ? b.getUnitAttr() : UnitAttr());
   saved->setDiscardableAttrs(op->getDiscardableAttrDictionary());
   Value result = saved.getResult();
   if (op.getGate()) {
     LinalgBuilder l(b, op.getLoc());
     Type wide = accumulatorType(resultType.getElementType());
-    result = l.elementwise(resultType.getShape(), resultType.getElementType(),
-                           {result, op.getGate()}, {l.identity(3), l.identity(3)},
-                           [&](ElementwiseBuilder e, ValueRange v) {
-                             return e.cast(e.mul(e.cast(v[0], wide), e.cast(v[1], wide)),
-                                           resultType.getElementType());
-                           });
+    result = l.elementwise(
+        resultType.getShape(), resultType.getElementType(), {result, op.getGate()},
+        {l.identity(3), l.identity(3)}, [&](ElementwiseBuilder e, ValueRange v) {
+          return e.cast(e.mul(e.cast(v[0], wide), e.cast(v[1], wide)), resultType.getElementType());
+        });
   }
   op.getResult().replaceAllUsesWith(result);
   if (op.getLogSum()) op.getLogSum().replaceAllUsesWith(saved.getLogSum());
@@ -101,8 +100,7 @@ LogicalResult AttentionOp::buildVjp(OpBuilder& b, ValueRange cotangents,
          gate = getElementTypeOrSelf(getGate().getType());
     auto times = [&](Value other, Type element) {
       return l.elementwise(type.getShape(), element, {cotangent, other},
-                           {l.identity(3), l.identity(3)},
-                           [&](ElementwiseBuilder e, ValueRange v) {
+                           {l.identity(3), l.identity(3)}, [&](ElementwiseBuilder e, ValueRange v) {
                              return e.cast(e.mul(e.cast(v[0], wide), e.cast(v[1], wide)), element);
                            });
     };
@@ -129,8 +127,10 @@ LogicalResult AttentionVjpOp::verify() {
                             "nothing else";
   if (!softmax && !ElementwiseBuilder::isActivation(getKernel()))
     return emitOpError() << "has unknown kernel \"" << getKernel() << "\"";
-  for (auto [input, result] : {std::pair<Value, Value>(getQ(), getDq()), {getK(), getDk()},
-                               {getV(), getDv()}, {getBias(), getDbias()}})
+  for (auto [input, result] : {std::pair<Value, Value>(getQ(), getDq()),
+                               {getK(), getDk()},
+                               {getV(), getDv()},
+                               {getBias(), getDbias()}})
     if (static_cast<bool>(input) != static_cast<bool>(result) ||
         (input && input.getType() != result.getType()))
       return emitOpError() << "gives a cotangent of the type of each operand";
@@ -153,17 +153,17 @@ FailureOr<SmallVector<Value>> AttentionVjpOp::decomposeOperation(OpBuilder& b) {
         b, getLoc(), resultType, Type(), block->getArgument(0), block->getArgument(1),
         block->getArgument(2), ValueRange(), getBias() ? Value(block->getArgument(3)) : Value(),
         Value(), getSegments(), getPosition(), AffineMapAttr::get(AffineMap::get(getContext())),
-        getNumHeadsAttr(),
-        getKernelAttr(), getWindowAttr(), getWindowSizeAttr(), getLengthAttr(), UnitAttr());
+        getNumHeadsAttr(), getKernelAttr(), getWindowAttr(), getWindowSizeAttr(), getLengthAttr(),
+        UnitAttr());
     YieldOp::create(b, getLoc(), attention.getResult());
     if (failed(decomposeBlock(*block))) return failure();
   }
   LinalgBuilder l(b, getLoc());
   Value cotangent = getCotangent();
   if (cotangent.getType() != resultType)
-    cotangent = l.elementwise(
-        resultType.getShape(), wide, cotangent, l.identity(3),
-        [&](ElementwiseBuilder e, ValueRange v) { return e.cast(v[0], wide); });
+    cotangent =
+        l.elementwise(resultType.getShape(), wide, cotangent, l.identity(3),
+                      [&](ElementwiseBuilder e, ValueRange v) { return e.cast(v[0], wide); });
   RegionVjp vjp(b, *block, inputs);
   SmallVector<Value> results;
   if (failed(vjp.pullBack(cotangent, SmallVector<bool>(inputs.size(), true), results)))

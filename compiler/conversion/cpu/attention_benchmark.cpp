@@ -54,8 +54,8 @@ void benchmark(const AttentionCase& c, IsaLevel level) {
       best = std::min(best, static_cast<double>(std::clock() - start) / CLOCKS_PER_SEC);
     }
     double pairs = 0.5 * static_cast<double>(rows) * static_cast<double>(c.keys);
-    double flops = backward ? 6.0 * c.features + 4.0 * c.valueFeatures
-                            : 2.0 * (c.features + c.valueFeatures);
+    double flops =
+        backward ? 6.0 * c.features + 4.0 * c.valueFeatures : 2.0 * (c.features + c.valueFeatures);
     llvm::outs() << llvm::format(
         "%s %-12s batch %ld length %5ld heads %ld of %ld, %ld: %s %8.2f ms %7.1f GFLOP/s, scratch "
         "%.2f MB\n",

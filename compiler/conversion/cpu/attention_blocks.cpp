@@ -165,8 +165,7 @@ AttentionBlocks::Lanes AttentionBlocks::lanes(Value query) {
   SmallVector<int32_t> numbers;
   for (int64_t i = 0; i < tiles.lanes(); ++i) numbers.push_back(static_cast<int32_t>(i));
   Value first = arith::IndexCastOp::create(b, b.getI32Type(), query);
-  Value iota =
-      arith::ConstantOp::create(b, intType, DenseIntElementsAttr::get(intType, numbers));
+  Value iota = arith::ConstantOp::create(b, intType, DenseIntElementsAttr::get(intType, numbers));
   lanes.numbers = arith::AddIOp::create(b, b.splat(first, tiles.lanes()), iota);
   if (!s.segments) return lanes;
   const TensorValue& segments = f.tensors[s.segments];
@@ -178,9 +177,8 @@ AttentionBlocks::Lanes AttentionBlocks::lanes(Value query) {
   if (segments.start) at = b.add(at, segments.start);
   int64_t stride = segments.scalar ? 0 : segments.strides[1];
   if (!segments.scalar) at = b.offset(b.offset(at, row, segments.strides[0]), query, stride);
-  Value mask = vector::CreateMaskOp::create(
-      b, VectorType::get({tiles.lanes()}, b.getI1Type()),
-      ValueRange{b.sub(b.constant(queries), query)});
+  Value mask = vector::CreateMaskOp::create(b, VectorType::get({tiles.lanes()}, b.getI1Type()),
+                                            ValueRange{b.sub(b.constant(queries), query)});
   lanes.segments = loadVector(b, access, at, stride, tiles.lanes(), mask);
   return lanes;
 }
@@ -227,9 +225,9 @@ Value AttentionBlocks::visible(const Lanes& lanes, Value key) {
                 compare(b, arith::CmpIPredicate::slt, lanes.numbers,
                         b.splat(number(b.add(key, *s.windowSize - older)), width)));
   if (s.segments)
-    seen = both(b, seen,
-                compare(b, arith::CmpIPredicate::eq, lanes.segments,
-                        b.splat(segmentOf(key), width)));
+    seen =
+        both(b, seen,
+             compare(b, arith::CmpIPredicate::eq, lanes.segments, b.splat(segmentOf(key), width)));
   return seen;
 }
 
@@ -237,8 +235,8 @@ Value AttentionBlocks::scaled(Value score, const Lanes& lanes, Value key) {
   Value x = arith::MulFOp::create(b, score, splat(scale()));
   if (!s.bias) return x;
   Value at = b.sub(b.add(lanes.query, older + biasOrigin), key);
-  return arith::AddFOp::create(
-      b, x, vector::LoadOp::create(b, vectorType, paddedBias, ValueRange{at}));
+  return arith::AddFOp::create(b, x,
+                               vector::LoadOp::create(b, vectorType, paddedBias, ValueRange{at}));
 }
 
 /// For weights that are rounded to bf16, 2^t = 2^n (1 + r Q(r)) with a Q of degree 4, right to
@@ -258,13 +256,13 @@ Value AttentionBlocks::exponential(Value x, double factor, Value shift) {
   Value below = arith::CmpFOp::create(b, arith::CmpFPredicate::OLT, t, low);
   t = arith::SelectOp::create(b, below, low, t);
   Value rounded = add(t, magic), r = sub(t, sub(rounded, magic)), q = splat(0.001338130253736246);
-  for (double c : {0.009666368515388853, 0.05550381013796419, 0.24022349038020277, 0.6931471805599452, 1.0})
+  for (double c :
+       {0.009666368515388853, 0.05550381013796419, 0.24022349038020277, 0.6931471805599452, 1.0})
     q = math::FmaOp::create(b, q, r, splat(c));
   Value exponent = arith::ShLIOp::create(b, arith::BitcastOp::create(b, intType, rounded),
                                          b.intConstant(intType, 23));
   Value bits = arith::AddIOp::create(b, arith::BitcastOp::create(b, intType, q), exponent);
-  return arith::SelectOp::create(b, below, splat(0),
-                                 arith::BitcastOp::create(b, vectorType, bits));
+  return arith::SelectOp::create(b, below, splat(0), arith::BitcastOp::create(b, vectorType, bits));
 }
 
 /// One instruction, unlike a maximum that looks for nan: a score of nan becomes a weight of nan

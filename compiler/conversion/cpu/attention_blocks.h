@@ -110,9 +110,9 @@ class AttentionBlocks {
   mlir::Value segmentOf(mlir::Value key);
 
   VectorFunction exp;
-  mlir::Value firstSeen;     // no key before this one is seen
-  mlir::Value paddedBias;    // by query + older - key
-  int64_t biasOrigin = 0;    // where query + older = key
+  mlir::Value firstSeen;   // no key before this one is seen
+  mlir::Value paddedBias;  // by query + older - key
+  int64_t biasOrigin = 0;  // where query + older = key
 };
 
 }  // namespace weir

@@ -161,17 +161,17 @@ void AttentionEmitter::softmaxColumn(Value query, Value key, Value column, Value
   Value now = a.larger(a.larger(maxima[0], maxima[1]), a.larger(maxima[2], maxima[3]));
   if (raw) now = arith::MulFOp::create(b, now, a.splat(a.scale()));
   now = a.larger(before, now);
-  ValueList sums = b.loop(zero, count, 2, {a.splat(0), a.splat(0)},
-                          [&](Value i, ValueRange current) {
-                            ValueList p, next;
-                            for (int64_t n = 0; n < 2; ++n) {
-                              Value x = t.load(scores, b.add(i, n), column);
-                              p.push_back(a.exponential(x, raw ? a.scale() : 1, now));
-                              next.push_back(arith::AddFOp::create(b, current[n], p[n]));
-                            }
-                            t.storeRight(p[0], p[1], weights, i, column);
-                            return next;
-                          });
+  ValueList sums =
+      b.loop(zero, count, 2, {a.splat(0), a.splat(0)}, [&](Value i, ValueRange current) {
+        ValueList p, next;
+        for (int64_t n = 0; n < 2; ++n) {
+          Value x = t.load(scores, b.add(i, n), column);
+          p.push_back(a.exponential(x, raw ? a.scale() : 1, now));
+          next.push_back(arith::AddFOp::create(b, current[n], p[n]));
+        }
+        t.storeRight(p[0], p[1], weights, i, column);
+        return next;
+      });
   Value factor = a.exponential(before, 1, now);
   Value sum = arith::MulFOp::create(b, t.load(state, one, column), factor);
   sum = arith::AddFOp::create(b, sum, arith::AddFOp::create(b, sums[0], sums[1]));
@@ -196,8 +196,7 @@ void AttentionEmitter::activationColumn(Value query, Value key, Value column, Va
       Value row = b.add(i, n), at = b.add(key, row);
       Value x = weight(a.scaled(t.load(scores, row, column), lanes, at))[0];
       if (masked)
-        if (Value seen = a.visible(lanes, at))
-          x = arith::SelectOp::create(b, seen, x, a.splat(0));
+        if (Value seen = a.visible(lanes, at)) x = arith::SelectOp::create(b, seen, x, a.splat(0));
       w.push_back(x);
     }
     t.storeRight(w[0], w[1], weights, i, column);
@@ -246,8 +245,8 @@ void AttentionEmitter::writeResult(Value query) {
 
 LogicalResult emitAttention(KernelFunction& f, Operation* operation) {
   auto op = cast<AttentionOp>(operation);
-  bool matrixTiles = f.b.target.hasBf16() &&
-                     cast<RankedTensorType>(op.getQ().getType()).getElementType().isBF16();
+  bool matrixTiles =
+      f.b.target.hasBf16() && cast<RankedTensorType>(op.getQ().getType()).getElementType().isBF16();
   AttentionSettings settings =
       AttentionSettings::of(op, static_cast<int64_t>(op.getNumHeads().value_or(1)));
   Type element = cast<RankedTensorType>(op.getQ().getType()).getElementType();

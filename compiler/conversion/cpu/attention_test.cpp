@@ -120,7 +120,9 @@ Expected expect(const AttentionCase& c, const Arguments& a) {
       for (int64_t t = 0; t < c.queries; ++t) {
         const double* q = &a.q[(b * c.queries + t) * width + h * c.features];
         auto keyAt = [&](int64_t s) { return (b * c.keys + s) * width + h * c.features; };
-        auto valueAt = [&](int64_t s) { return (b * c.keys + s) * valueWidth + h * c.valueFeatures; };
+        auto valueAt = [&](int64_t s) {
+          return (b * c.keys + s) * valueWidth + h * c.valueFeatures;
+        };
         int64_t outAt = (b * c.queries + t) * valueWidth + h * c.valueFeatures;
         Numbers x(c.keys), w(c.keys), dw(c.keys);
         double largest = -1e300, sum = 0, delta = 0;

@@ -185,23 +185,21 @@ void AttentionVjpEmitter::packQueries() {
     auto place = [&](const TokenRows& rows, Value feature) {
       return b.add(b.offset(rows.base, query, rows.stride), feature);
     };
-    Value total = b.loop(b.constant(0), b.constant(a.valueFeatures), lanes, ValueRange{a.splat(0)},
-                         [&](Value feature, ValueRange current) {
-                           Value mask = vector::CreateMaskOp::create(
-                               b, maskType,
-                               ValueRange{b.sub(b.constant(a.valueFeatures), feature)});
-                           ValueList both;
-                           for (const TokenRows* rows : {&out, &cotangent}) {
-                             Value x = loadVector(b, rows->access, place(*rows, feature), 1, lanes,
-                                                  mask);
-                             if (rows->access.isScalar())
-                               x = arith::SelectOp::create(
-                                   b, mask, x, b.floatConstant(x.getType(), 0.0));
-                             both.push_back(converted(b, x, t.compute()));
-                           }
-                           Value product = arith::MulFOp::create(b, both[0], both[1]);
-                           return ValueList{arith::AddFOp::create(b, current[0], product)};
-                         })[0];
+    Value total =
+        b.loop(b.constant(0), b.constant(a.valueFeatures), lanes, ValueRange{a.splat(0)},
+               [&](Value feature, ValueRange current) {
+                 Value mask = vector::CreateMaskOp::create(
+                     b, maskType, ValueRange{b.sub(b.constant(a.valueFeatures), feature)});
+                 ValueList both;
+                 for (const TokenRows* rows : {&out, &cotangent}) {
+                   Value x = loadVector(b, rows->access, place(*rows, feature), 1, lanes, mask);
+                   if (rows->access.isScalar())
+                     x = arith::SelectOp::create(b, mask, x, b.floatConstant(x.getType(), 0.0));
+                   both.push_back(converted(b, x, t.compute()));
+                 }
+                 Value product = arith::MulFOp::create(b, both[0], both[1]);
+                 return ValueList{arith::AddFOp::create(b, current[0], product)};
+               })[0];
     Value delta = vector::ReductionOp::create(b, vector::CombiningKind::ADD, total);
     memref::StoreOp::create(b, delta, state.memref, ValueRange{b.constant(1), query});
   });
@@ -233,8 +231,8 @@ void AttentionVjpEmitter::emitKeys(Value key) {
 void AttentionVjpEmitter::emitPair(Value query, Value key) {
   int64_t q = a.queryBlock, k = a.keyBlock;
   Value queryNumber = b.div(query, q), keyNumber = b.div(key, k), count = a.countKeys(query, key);
-  t.multiply(scores, t.fromRow(keyRows, key),
-             t.fromDepth(queryColumns, b.mul(queryNumber, depth)), {k, q, depth, count, {}}, false);
+  t.multiply(scores, t.fromRow(keyRows, key), t.fromDepth(queryColumns, b.mul(queryNumber, depth)),
+             {k, q, depth, count, {}}, false);
   t.multiply(weightCotangents, t.fromRow(valueRows, key),
              t.fromDepth(outColumns, b.mul(queryNumber, width)), {k, q, width, count, {}}, false);
   Value all = count ? count : b.constant(k);
@@ -265,8 +263,8 @@ void AttentionVjpEmitter::column(Value query, Value key, Value column, Value cou
         bool raw = !a.s.bias;
         if (!raw) x = a.scaled(x, lanes, at);
         results = {a.exponential(x, raw ? a.scale() : 1, rows[0])};
-        results.push_back(arith::MulFOp::create(
-            b, results[0], arith::SubFOp::create(b, dw, rows[1])));
+        results.push_back(
+            arith::MulFOp::create(b, results[0], arith::SubFOp::create(b, dw, rows[1])));
       } else {
         results = activation({a.scaled(x, lanes, at), dw});
       }
@@ -293,11 +291,11 @@ void AttentionVjpEmitter::addDiagonals(Value query, Value key, Value count) {
          lanes, [&](Value d) {
            Value from = b.maximum(b.constant(0), b.sub(b.constant(1 - lanes), d));
            Value to = b.minimum(count, b.sub(b.constant(a.queryBlock), d));
-           Value sum = b.loop(from, to, 1, ValueRange{a.splat(0)},
-                              [&](Value i, ValueRange current) {
-                                Value x = t.load(weightCotangents, i, b.add(d, i));
-                                return ValueList{arith::AddFOp::create(b, current[0], x)};
-                              })[0];
+           Value sum =
+               b.loop(from, to, 1, ValueRange{a.splat(0)}, [&](Value i, ValueRange current) {
+                 Value x = t.load(weightCotangents, i, b.add(d, i));
+                 return ValueList{arith::AddFOp::create(b, current[0], x)};
+               })[0];
            Value place = b.add(b.mul(item, biasSize),
                                b.add(b.sub(b.add(query, d), key), a.paddedKeys() + a.keyBlock));
            Value before = vector::LoadOp::create(b, a.vectorType, partialBias, ValueRange{place});
@@ -316,9 +314,8 @@ void AttentionVjpEmitter::writeTokens(ScratchMatrix sums, Value result, Value fi
   Value count = b.minimum(b.constant(a.keyBlock), b.sub(b.constant(a.keys), first));
   b.loop(b.constant(0), count, 1, [&](Value row) {
     b.loop(0, features, lanes, [&](Value feature) {
-      Value mask = vector::CreateMaskOp::create(
-          b, VectorType::get({lanes}, b.getI1Type()),
-          ValueRange{b.sub(b.constant(features), feature)});
+      Value mask = vector::CreateMaskOp::create(b, VectorType::get({lanes}, b.getI1Type()),
+                                                ValueRange{b.sub(b.constant(features), feature)});
       Value x = t.load(sums, row, feature);
       if (factor != 1) x = arith::MulFOp::create(b, x, a.splat(factor));
       Value at = b.add(b.offset(target.base, b.add(first, row), target.stride), feature);
@@ -380,8 +377,7 @@ LogicalResult AttentionVjpEmitter::emit() {
   if (a.s.bias) {
     biasSize = roundUp(a.paddedQueries() + a.paddedKeys() + 2 * a.keyBlock + t.lanes(), 16);
     int64_t offset = f.shared.reserve(items * biasSize * storageBytes(t.compute()));
-    partialBias =
-        b.view(f.sharedScratch, b.constant(offset), items * biasSize, t.compute());
+    partialBias = b.view(f.sharedScratch, b.constant(offset), items * biasSize, t.compute());
   }
   b.parallelLoop(items, true, [&](Value item) {
     a.enter(b.div(item, a.s.heads), b.rem(item, a.s.heads));

@@ -144,8 +144,7 @@ void TileProducts::packPairs(const TokenRows& source, Value first, Value t0, Val
       if (to.isLeft && !to.alongDepth) {
         put(rows[i], to, b.add(t0, i), f0);
       } else if (to.isLeft) {
-        Value high =
-            arith::ShRUIOp::create(b, words[i], b.intConstant(words[i].getType(), kSide));
+        Value high = arith::ShRUIOp::create(b, words[i], b.intConstant(words[i].getType(), kSide));
         for (int64_t odd : {0, 1}) {
           Value bits = arith::TruncIOp::create(b, half, odd ? high : words[i]);
           put(reinterpret(b, bits, b.getBF16Type()), to, b.add(f0, 2 * i + odd), t0);
@@ -241,9 +240,9 @@ void TileProducts::multiplyTiles(ScratchMatrix sums, ScratchMatrix left, Scratch
         for (int64_t half : {0, 1}) {
           as.push_back(amx::TileLoadOp::create(b, tileType, left.memref,
                                                at(b, left, b.add(i, half * kSide), k)));
-          bs.push_back(amx::TileLoadOp::create(
-              b, tileType, right.memref,
-              at(b, right, b.div(k, 2), b.mul(b.add(j, half * kSide), 2))));
+          bs.push_back(
+              amx::TileLoadOp::create(b, tileType, right.memref,
+                                      at(b, right, b.div(k, 2), b.mul(b.add(j, half * kSide), 2))));
         }
         for (int t = 0; t < 4; ++t)
           next.push_back(amx::TileMulFOp::create(b, sumType, as[t / 2], bs[t % 2], current[t]));
@@ -255,8 +254,7 @@ void TileProducts::multiplyTiles(ScratchMatrix sums, ScratchMatrix left, Scratch
         Value depth = extents.depth ? extents.depth : b.constant(extents.k);
         totals = b.loop(zero, depth, kSteps, totals, step);
       }
-      for (int t = 0; t < 4; ++t)
-        amx::TileStoreOp::create(b, sums.memref, places[t], totals[t]);
+      for (int t = 0; t < 4; ++t) amx::TileStoreOp::create(b, sums.memref, places[t], totals[t]);
     });
   });
 }
@@ -272,25 +270,22 @@ void TileProducts::multiplyRegisters(ScratchMatrix sums, ScratchMatrix left, Scr
       return at(b, sums, b.add(i, t / vectors), b.add(j, t % vectors * width));
     };
     for (int64_t t = 0; t < rows * vectors; ++t)
-      totals.push_back(accumulate
-                           ? Value(vector::LoadOp::create(b, type, sums.memref, place(t)))
-                           : b.floatConstant(type, 0.0));
-    totals = b.loop(b.constant(0), b.constant(extents.k), 1, totals,
-                    [&](Value k, ValueRange current) {
-                      ValueList bs, next;
-                      for (int64_t v = 0; v < vectors; ++v)
-                        bs.push_back(vector::LoadOp::create(
-                            b, type, right.memref, at(b, right, k, b.add(j, v * width))));
-                      for (int64_t r = 0; r < rows; ++r) {
-                        Value x = memref::LoadOp::create(b, left.memref,
-                                                         at(b, left, b.add(i, r), k));
-                        x = b.splat(x, width);
-                        for (int64_t v = 0; v < vectors; ++v)
-                          next.push_back(
-                              math::FmaOp::create(b, x, bs[v], current[r * vectors + v]));
-                      }
-                      return next;
-                    });
+      totals.push_back(accumulate ? Value(vector::LoadOp::create(b, type, sums.memref, place(t)))
+                                  : b.floatConstant(type, 0.0));
+    totals =
+        b.loop(b.constant(0), b.constant(extents.k), 1, totals, [&](Value k, ValueRange current) {
+          ValueList bs, next;
+          for (int64_t v = 0; v < vectors; ++v)
+            bs.push_back(vector::LoadOp::create(b, type, right.memref,
+                                                at(b, right, k, b.add(j, v * width))));
+          for (int64_t r = 0; r < rows; ++r) {
+            Value x = memref::LoadOp::create(b, left.memref, at(b, left, b.add(i, r), k));
+            x = b.splat(x, width);
+            for (int64_t v = 0; v < vectors; ++v)
+              next.push_back(math::FmaOp::create(b, x, bs[v], current[r * vectors + v]));
+          }
+          return next;
+        });
     for (int64_t t = 0; t < rows * vectors; ++t)
       vector::StoreOp::create(b, totals[t], sums.memref, place(t));
   };
@@ -325,9 +320,9 @@ void TileProducts::storeRight(Value even, Value odd, ScratchMatrix right, Value 
                               Value column) {
   if (!amx) return storeLeft(even, odd, right, depth, column);
   Type element = b.getBF16Type();
-  vector::StoreOp::create(
-      b, interleaved(b, converted(b, even, element), converted(b, odd, element)), right.memref,
-      at(b, right, b.div(depth, 2), b.mul(column, 2)));
+  vector::StoreOp::create(b,
+                          interleaved(b, converted(b, even, element), converted(b, odd, element)),
+                          right.memref, at(b, right, b.div(depth, 2), b.mul(column, 2)));
 }
 
 }  // namespace weir

@@ -64,15 +64,16 @@ class TileProducts {
   ScratchMatrix fromRow(ScratchMatrix matrix, mlir::Value row);
 
   /// Where pack() puts tokens: as the rows of a left operand or the columns of a right one, whose
-  /// depth is features; or, `alongDepth`, the other way round, products then being sums over tokens.
+  /// depth is features; or, `alongDepth`, the other way round, products then being sums over
+  /// tokens.
   struct Packed {
     ScratchMatrix matrix;
     bool isLeft = true;
     bool alongDepth = false;
   };
   /// Copies tokens [first, first + count) and all features to each of `targets`, padded with zeros
-  /// to `count` tokens (a multiple of 32) and padded(features) features. Tokens from `end` on do not
-  /// exist.
+  /// to `count` tokens (a multiple of 32) and padded(features) features. Tokens from `end` on do
+  /// not exist.
   void pack(const TokenRows& source, mlir::Value first, int64_t count, mlir::Value end,
             llvm::ArrayRef<Packed> targets);
 
