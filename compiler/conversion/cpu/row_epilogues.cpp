@@ -72,8 +72,11 @@ class RowsEmitter::EpilogueFinder {
   std::optional<ColumnRange> columnsOf(Value value) const;
   std::optional<ColumnRange> columnsOf(linalg::GenericOp op) const;
   bool canRunBefore(Operation* op, llvm::SetVector<Operation*>& moved) const;
+  bool canRead(linalg::GenericOp op, int64_t from, int64_t to,
+               llvm::SetVector<Operation*>& moved) const;
   bool feedsOnlyElements(linalg::GenericOp op, int64_t from) const;
   SmallVector<int64_t> endsWith(int64_t from, int64_t to) const;
+  bool readsSameElements(linalg::GenericOp op, FusedStep step) const;
   void take(linalg::GenericOp op, int64_t from, int64_t to);
 
   const RowsEmitter& rows;
@@ -145,6 +148,7 @@ std::optional<RowsEmitter::ColumnRange> RowsEmitter::EpilogueFinder::columnsOf(
 /// Whether what `op` makes can be there before the product; `moved` gets the steps that must move.
 bool RowsEmitter::EpilogueFinder::canRunBefore(Operation* op,
                                                llvm::SetVector<Operation*>& moved) const {
+  if (op && epilogue.has(op)) return false;
   if (!op || (op != product && !follows(op)) || before.contains(op) || moved.contains(op))
     return true;
   if (op == product || dependent.contains(op) || !isFree(op)) return false;
@@ -154,6 +158,17 @@ bool RowsEmitter::EpilogueFinder::canRunBefore(Operation* op,
     if (!canRunBefore(producerOf(operand), moved)) return false;
   moved.insert(op);
   return true;
+}
+
+/// Whether what `op` reads is there at columns [from, to) of the product, or can be there before.
+bool RowsEmitter::EpilogueFinder::canRead(linalg::GenericOp op, int64_t from, int64_t to,
+                                          llvm::SetVector<Operation*>& moved) const {
+  return llvm::all_of(op.getDpsInputOperands(), [&](OpOperand* input) {
+    std::optional<ColumnRange> columns = columnsOf(input->get());
+    if (!columns) return canRunBefore(producerOf(input->get()), moved);
+    return columns->from == from && columns->to == to &&
+           op.getMatchingIndexingMap(input).isIdentity();
+  });
 }
 
 void RowsEmitter::EpilogueFinder::take(linalg::GenericOp op, int64_t from, int64_t to) {
@@ -186,6 +201,18 @@ bool RowsEmitter::EpilogueFinder::feedsOnlyElements(linalg::GenericOp op, int64_
   return true;
 }
 
+/// Whether `op` and a step of the epilogue read the same tensor at the same elements: they often
+/// compute the same from it, as an activation and its derivative do.
+bool RowsEmitter::EpilogueFinder::readsSameElements(linalg::GenericOp op, FusedStep step) const {
+  return llvm::any_of(op.getDpsInputOperands(), [&](OpOperand* mine) {
+    return op.getMatchingIndexingMap(mine).isIdentity() && !columnsOf(mine->get()) &&
+           llvm::any_of(step.op.getDpsInputOperands(), [&](OpOperand* other) {
+             return mine->get() == other->get() &&
+                    step.op.getMatchingIndexingMap(other).isIdentity();
+           });
+  });
+}
+
 void RowsEmitter::EpilogueFinder::run() {
   for (Operation* step : rows.steps) {
     auto op = dyn_cast<linalg::GenericOp>(step);
@@ -193,24 +220,28 @@ void RowsEmitter::EpilogueFinder::run() {
     std::optional<ColumnRange> range = columnsOf(op);
     if (!range) continue;
     llvm::SetVector<Operation*> moved;
-    bool possible = llvm::all_of(op.getInputs(), [&](Value input) {
-      return columnsOf(input) || canRunBefore(producerOf(input), moved);
-    });
-    if (!possible) continue;
+    if (!canRead(op, range->from, range->to, moved)) continue;
     before.insert(moved.begin(), moved.end());
     take(op, range->from, range->to);
   }
-  // Steps that don't depend on the product, but feed these at the same elements, come along.
+  // Steps that don't depend on the product, but feed these, or read what they read, at the same
+  // elements, come along.
   for (size_t i = 0; i < epilogue.steps.size(); ++i) {
-    FusedStep reader = epilogue.steps[i];
-    for (Value input : reader.op.getInputs()) {
-      auto op = input.getDefiningOp<linalg::GenericOp>();
-      if (!op || !position.contains(op) || !isFree(op) || !isFusable(op) ||
-          dependent.contains(op) || rows.epilogues.contains(op) ||
-          !feedsOnlyElements(op, reader.from))
+    FusedStep neighbour = epilogue.steps[i];
+    for (Operation* step : rows.steps) {
+      auto op = dyn_cast<linalg::GenericOp>(step);
+      if (!op || !isFree(op) || !isFusable(op) || dependent.contains(op) ||
+          rows.epilogues.contains(op))
         continue;
+      bool feeds = llvm::any_of(neighbour.op.getInputs(),
+                                [&](Value input) { return input.getDefiningOp() == step; });
+      llvm::SetVector<Operation*> moved;
+      if ((!feeds && !readsSameElements(op, neighbour)) || !feedsOnlyElements(op, neighbour.from) ||
+          !canRead(op, neighbour.from, neighbour.to, moved))
+        continue;
+      before.insert(moved.begin(), moved.end());
       before.remove(op);
-      take(op, reader.from, reader.to);
+      take(op, neighbour.from, neighbour.to);
     }
   }
   llvm::sort(epilogue.steps,

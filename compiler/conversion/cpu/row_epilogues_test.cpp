@@ -26,8 +26,8 @@ std::string replaced(std::string text, const std::string& from, const std::strin
 
 /// A layer with what epilogues meet: bias and rounding of all columns (which are returned), an
 /// activation whose two parts go different ways, inputs by element, row and column, indices, a step
-/// that depends on the inputs only, a sum over a row, and a second product with a residual.
-/// `narrow` is the type of the products' operands, `wide` the type of everything else.
+/// that depends on the inputs only and one beside it, a sum over a row, and a second product with a
+/// residual. `narrow` is the type of the products' operands, `wide` the type of everything else.
 std::string layer(int rowRank, const std::string& narrow, const std::string& wide) {
   std::string text = R"(
 #id = affine_map<(m, n) -> (m, n)>
@@ -39,7 +39,8 @@ std::string layer(int rowRank, const std::string& narrow, const std::string& wid
 func.func @k(%x: tensor<$Mx$Kx!N>, %w: tensor<$Nx$Kx!N>, %bias: tensor<$Nx!W>,
     %gate: tensor<$Mx$Px!W>, %scale: tensor<$Mx!W>, %w2: tensor<$Qx$Rx!N>,
     %residual: tensor<$Mx$Qx!W>)
-    -> (tensor<$Mx$Nx!N>, tensor<$Mx$Px!W>, tensor<$Mx$Rx!N>, tensor<$Mx!W>, tensor<$Mx$Qx!W>)
+    -> (tensor<$Mx$Nx!N>, tensor<$Mx$Px!W>, tensor<$Mx$Rx!N>, tensor<$Mx!W>, tensor<$Mx$Qx!W>,
+        tensor<$Mx$Px!W>)
     attributes {weir.kernel, weir.row_rank = !R : i64} {
   %zero = arith.constant 0.0 : !W
   %one = arith.constant 1.0 : !W
@@ -132,8 +133,15 @@ func.func @k(%x: tensor<$Mx$Kx!N>, %w: tensor<$Nx$Kx!N>, %bias: tensor<$Nx!W>,
     %r = arith.addf %s, %t : !W
     linalg.yield %r : !W
   } -> tensor<$Mx$Qx!W>
-  return %z, %u, %v, %total, %y
-      : tensor<$Mx$Nx!N>, tensor<$Mx$Px!W>, tensor<$Mx$Rx!N>, tensor<$Mx!W>, tensor<$Mx$Qx!W>
+  %beside = linalg.generic {indexing_maps = [#id, #id, #id], iterator_types = ["parallel", "parallel"]}
+      ins(%gate, %squares : tensor<$Mx$Px!W>, tensor<$Mx$Px!W>) outs(%ep : tensor<$Mx$Px!W>) {
+  ^bb0(%a: !W, %b: !W, %o: !W):
+    %s = arith.subf %a, %b : !W
+    linalg.yield %s : !W
+  } -> tensor<$Mx$Px!W>
+  return %z, %u, %v, %total, %y, %beside
+      : tensor<$Mx$Nx!N>, tensor<$Mx$Px!W>, tensor<$Mx$Rx!N>, tensor<$Mx!W>, tensor<$Mx$Qx!W>,
+        tensor<$Mx$Px!W>
 })";
   bool same = narrow == wide;
   text = replaced(text, "EXTEND",
@@ -207,16 +215,18 @@ void check(const Sizes& s, const std::string& narrow, const std::string& wide, I
   auto w2 = narrowed<N>(randomValues<float>(s.q * rest, 7, 0.2));
   struct Results {
     std::vector<N> z, v;
-    std::vector<W> u, total, y;
+    std::vector<W> u, total, y, beside;
   };
   auto run = [&](LoadedKernel& kernel, int threads) {
     Results r;
     r.z.assign(s.m * s.n, N(-1));
     r.v.assign(s.m * rest, N(-1));
     r.u = poisoned<W>(s.m * s.part), r.total = poisoned<W>(s.m), r.y = poisoned<W>(s.m * s.q);
-    kernel.run({x.data(), w.data(), bias.data(), gate.data(), scale.data(), w2.data(),
-                residual.data(), r.z.data(), r.u.data(), r.v.data(), r.total.data(), r.y.data()},
-               threads);
+    r.beside = poisoned<W>(s.m * s.part);
+    kernel.run(
+        {x.data(), w.data(), bias.data(), gate.data(), scale.data(), w2.data(), residual.data(),
+         r.z.data(), r.u.data(), r.v.data(), r.total.data(), r.y.data(), r.beside.data()},
+        threads);
     return r;
   };
   Results expected = run(*separate, 2), actual = run(*fused, 2);
@@ -227,6 +237,7 @@ void check(const Sizes& s, const std::string& narrow, const std::string& wide, I
   EXPECT_LT(relativeError(values(actual.v), values(expected.v)), tolerance) << name;
   EXPECT_LT(relativeError(values(actual.total), values(expected.total)), tolerance) << name;
   EXPECT_LT(relativeError(values(actual.y), values(expected.y)), tolerance) << name;
+  EXPECT_LT(relativeError(values(actual.beside), values(expected.beside)), tolerance) << name;
   for (int threads : {1, 3}) {
     Results again = run(*fused, threads);
     EXPECT_EQ(again.z, actual.z);
