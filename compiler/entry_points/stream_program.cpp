@@ -5,6 +5,7 @@
 #include "compiler/entry_points/entry_function.h"
 #include "compiler/entry_points/initialize.h"
 #include "compiler/entry_points/model_functions.h"
+#include "compiler/entry_points/prepare.h"
 #include "compiler/entry_points/programs.h"
 #include "compiler/transforms/step_form.h"
 
@@ -13,12 +14,14 @@ using namespace mlir;
 
 namespace {
 
-/// Variables are the parameters and the states.
+/// Variables are the parameters, what is prepared of them, and the states.
 Value entryArgument(EntryFunction& entry, DictionaryAttr attributes, Type type) {
   if (StringRef name = nameIn(attributes, kParamAttr); !name.empty())
     return entry.variable(name, type);
   if (StringRef name = nameIn(attributes, kStateAttr); !name.empty())
     return entry.variable(stateVariable(name), type);
+  if (StringRef name = nameIn(attributes, kPreparedAttr); !name.empty())
+    return entry.variable(name, type);
   if (StringRef name = nameIn(attributes, kInputAttr); !name.empty())
     return entry.input(name, type);
   if (attributes.contains("weir.segments")) return entry.input("segments", type);
@@ -78,6 +81,7 @@ FailureOr<OwningOpRef<ModuleOp>> buildStreamModule(ModuleOp expanded,
   if (failed(runSequencePipeline(*module, settings.precision))) return failure();
   if (settings.stopAfter == Level::Sequence || settings.stopAfter == Level::Differentiated)
     return module;
+  addPrepareEntry(*module, llvm::map_to_vector(entries, [](auto& entry) { return entry.second; }));
   for (auto [name, function] : entries)
     if (failed(addEntry(*module, name, function))) return failure();
   if (failed(addResetEntry(*module, states)) || failed(addInitEntry(*module, parameters, {})))

@@ -40,6 +40,7 @@ FailureOr<runtime::TensorSpec> tensorSpec(func::FuncOp entry, StringAttr name, T
 static Role roleFromName(StringRef name) {
   if (name == "rng") return Role::kCounter;
   if (name.starts_with("state.")) return Role::kState;
+  if (name.starts_with(runtime::kPreparedVariables)) return Role::kPrepared;
   return name.starts_with("optimizer.") ? Role::kOptimizer : Role::kParameter;
 }
 
@@ -64,6 +65,7 @@ FailureOr<int64_t> variableNumber(func::FuncOp entry, StringAttr name, StringAtt
                      .Case("optimizer", Role::kOptimizer)
                      .Case("state", Role::kState)
                      .Case("counter", Role::kCounter)
+                     .Case("prepared", Role::kPrepared)
                      .Case("other", Role::kOther)
                      .Default(std::nullopt);
     if (!value)

@@ -143,6 +143,14 @@ absl::Status ValidateProgram(const Program& program) {
     }
     if (absl::Status status = CheckEntryPoint(program, entry); !status.ok()) return status;
   }
+  for (const Variable& variable : program.variables) {
+    const EntryPoint* prepare = program.FindEntryPoint(kPrepareEntry);
+    if (variable.role != Role::kPrepared || (prepare != nullptr && prepare->inputs.empty()))
+      continue;
+    return absl::InvalidArgumentError(absl::StrCat("the variable '", variable.spec.name,
+                                                   "' wants an entry point '", kPrepareEntry,
+                                                   "' without inputs"));
+  }
   return absl::OkStatus();
 }
 

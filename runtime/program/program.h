@@ -44,8 +44,14 @@ enum class Role : uint8_t {
   kState = 2,    // carried along time
   kCounter = 3,  // `rng`: (seed, step)
   kOther = 4,
+  kPrepared = 5,  // computed from parameters by the entry point `prepare`
 };
-inline constexpr int kNumRoles = 5;
+inline constexpr int kNumRoles = 6;
+
+// The entry point that computes variables from parameters, and how the names of these begin. A
+// session runs it by itself, when parameters have changed.
+inline constexpr char kPrepareEntry[] = "prepare";
+inline constexpr char kPreparedVariables[] = "prepared.";
 
 // Memory that persists between runs and that all entry points of a program share. Zero when a
 // session begins.

@@ -12,7 +12,8 @@ constexpr uint8_t kPoison = 0xff;
 
 // What belongs to the model rather than to one stream through it.
 bool IsShared(const Variable& variable) {
-  return variable.role == Role::kParameter || variable.role == Role::kOptimizer;
+  return variable.role == Role::kParameter || variable.role == Role::kOptimizer ||
+         variable.role == Role::kPrepared;
 }
 
 absl::Status CheckOptions(const SessionOptions& options) {
@@ -122,8 +123,14 @@ absl::Status Session::WriteVariable(absl::string_view name, const HostTensor& va
     return absl::InvalidArgumentError(
         absl::StrCat("the program wants ", spec.ToString(), ", not ", value.spec().ToString()));
   }
+  if (program().variables[index].role == Role::kParameter) MarkStale();
   return device_.CopyToDevice(VariableMemory(index).address(), value.bytes().data(),
                               spec.NumBytes());
+}
+
+void Session::MarkStale() {
+  absl::MutexLock lock(&shared_->mutex);
+  shared_->stale = true;
 }
 
 absl::StatusOr<HostTensor> Session::ReadVariable(absl::string_view name) const {
@@ -186,7 +193,13 @@ absl::StatusOr<Session::Prepared*> Session::Prepare(absl::string_view entry_poin
   }
   for (const Launch& launch : entry->launches) {
     ResolvedLaunch resolved{launch.kernel, {}};
-    for (const BufferRef& ref : launch.buffers) resolved.buffers.push_back(Resolve(prepared, ref));
+    for (const BufferRef& ref : launch.buffers) {
+      resolved.buffers.push_back(Resolve(prepared, ref));
+      if (ref.space != Space::kVariable || entry_point == kPrepareEntry) continue;
+      Role role = program().variables[ref.index].role;
+      prepared.reads_prepared |= role == Role::kPrepared;
+      prepared.touches_parameters |= role == Role::kParameter;
+    }
     prepared.launches.push_back(std::move(resolved));
   }
   return &prepared_.emplace(std::string(entry_point), std::move(prepared)).first->second;
@@ -202,6 +215,30 @@ absl::Status Session::Poison(const Prepared& prepared) {
   for (const std::unique_ptr<DeviceMemory>& output : prepared.outputs) {
     if (absl::Status status = fill(*output); !status.ok()) return status;
   }
+  return absl::OkStatus();
+}
+
+absl::Status Session::RunLaunches(const Prepared& prepared) {
+  if (poison_) {
+    if (absl::Status status = Poison(prepared); !status.ok()) return status;
+  }
+  const EntryPoint& entry = *prepared.entry;
+  LaunchObserver observer;
+  if (observer_) {
+    observer = [&](int64_t launch, double seconds) {
+      observer_({entry.name, program().kernels[entry.launches[launch].kernel], launch, seconds});
+    };
+  }
+  return shared_->code->Run(prepared.launches, threads_, observer);
+}
+
+absl::Status Session::RefreshPrepared() {
+  absl::MutexLock lock(&shared_->mutex);
+  if (!shared_->stale) return absl::OkStatus();
+  absl::StatusOr<Prepared*> prepare = Prepare(kPrepareEntry);
+  if (!prepare.ok()) return prepare.status();
+  if (absl::Status status = RunLaunches(**prepare); !status.ok()) return status;
+  shared_->stale = false;
   return absl::OkStatus();
 }
 
@@ -224,19 +261,12 @@ absl::Status Session::Run(absl::string_view entry_point, absl::Span<const HostTe
                                                inputs[i].bytes().data(), inputs[i].bytes().size());
     if (!status.ok()) return status;
   }
-  if (poison_) {
-    if (absl::Status status = Poison(**prepared); !status.ok()) return status;
+  if ((*prepared)->reads_prepared) {
+    if (absl::Status status = RefreshPrepared(); !status.ok()) return status;
   }
-  LaunchObserver observer;
-  if (observer_) {
-    observer = [&](int64_t launch, double seconds) {
-      observer_({entry.name, program().kernels[entry.launches[launch].kernel], launch, seconds});
-    };
-  }
-  if (absl::Status status = shared_->code->Run((*prepared)->launches, threads_, observer);
-      !status.ok()) {
-    return status;
-  }
+  if (absl::Status status = RunLaunches(**prepared); !status.ok()) return status;
+  // It may have written them: `init` does.
+  if ((*prepared)->touches_parameters && !(*prepared)->reads_prepared) MarkStale();
   outputs->resize(entry.outputs.size());
   for (size_t i = 0; i < entry.outputs.size(); ++i) {
     HostTensor& output = (*outputs)[i];

@@ -16,6 +16,7 @@
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
 #include "absl/strings/string_view.h"
+#include "absl/synchronization/mutex.h"
 #include "absl/types/span.h"
 #include "runtime/device/device.h"
 #include "runtime/program/program.h"
@@ -94,6 +95,7 @@ class Session {
     const EntryPoint* entry;
     std::vector<std::unique_ptr<DeviceMemory>> inputs, outputs;
     std::vector<ResolvedLaunch> launches;
+    bool reads_prepared = false, touches_parameters = false;
   };
 
   // What sessions of a program have in common. Only the memory of variables ever changes.
@@ -103,6 +105,10 @@ class Session {
     std::vector<std::unique_ptr<DeviceMemory>> constants;
     std::vector<std::unique_ptr<DeviceMemory>> variables;  // null where each session has its own
     int64_t memory_bytes = 0;
+    // Guards the variables of role kPrepared, and whether parameters have changed since they were
+    // computed.
+    absl::Mutex mutex;
+    bool stale ABSL_GUARDED_BY(mutex) = true;
   };
 
   Session(Device& device, std::shared_ptr<Shared> shared, const SessionOptions& options);
@@ -116,6 +122,10 @@ class Session {
   absl::Status AllocateScratch();
   const DeviceMemory& VariableMemory(int64_t index) const;
   absl::StatusOr<Prepared*> Prepare(absl::string_view entry_point);
+  absl::Status RunLaunches(const Prepared& prepared);
+  // Runs `prepare` if parameters have changed since it ran.
+  absl::Status RefreshPrepared();
+  void MarkStale();
   void* Resolve(const Prepared& prepared, const BufferRef& ref) const;
   absl::Status Poison(const Prepared& prepared);
 

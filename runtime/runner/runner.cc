@@ -225,7 +225,8 @@ std::string DescribeProgram(const Program& program) {
     AppendSpecs("output", entry.outputs, &text);
   }
   absl::StrAppend(&text, "variables:\n");
-  const char* const roles[kNumRoles] = {"parameter", "optimizer", "state", "counter", "other"};
+  const char* const roles[kNumRoles] = {"parameter", "optimizer", "state",
+                                        "counter",   "other",     "prepared"};
   for (const Variable& variable : program.variables) {
     absl::StrAppend(&text, "  ", roles[static_cast<int>(variable.role)], " ",
                     variable.spec.ToString(), "\n");
