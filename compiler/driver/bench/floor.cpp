@@ -57,7 +57,8 @@ Work floorOf(const LoadedModel& loaded, ModuleOp planned, const runtime::Program
     double bytes = read.lookup(variable.spec.name);
     if (variable.role == runtime::Role::kParameter)
       work.bytes += weightBytes(variable, bytes, precision);
-    if (variable.role == runtime::Role::kState) work.bytes += bytes;
+    if (variable.role == runtime::Role::kState || variable.role == runtime::Role::kPrepared)
+      work.bytes += bytes;
   }
   return work;
 }
