@@ -319,7 +319,7 @@ def memory(bench):
         for result in results:
             table.rows.append([precision, result.name, result.error or f"{result.peak_bytes / 2**20:.0f}",
                                f"{result.peak_bytes / max(1, results[0].peak_bytes):.2f}", f"{result.median:.2f}"])
-    table.notes.append("The largest resident set of the whole process, libraries and start included.")
+    table.notes.append("The largest resident set of the whole process, libraries and start included; without the MALLOC variables.")
     return [table]
 
 
