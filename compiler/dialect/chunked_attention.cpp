@@ -91,10 +91,9 @@ struct Chunks {
                                 [](ElementwiseBuilder, ValueRange v) { return v[0]; });
     SmallVector<int64_t> state(shape);
     state.erase(state.begin() + 1);
-    auto scan =
-        ScanOp::create(b, loc, TypeRange{x.getType(), RankedTensorType::get(state, wide)},
-                       ValueRange{decay, x}, Value(), Value(), ArrayAttr(), ArrayAttr(),
-                       backwards ? b.getUnitAttr() : UnitAttr(), IntegerAttr());
+    auto scan = ScanOp::create(b, loc, TypeRange{x.getType(), RankedTensorType::get(state, wide)},
+                               ValueRange{decay, x}, Value(), Value(), ArrayAttr(), ArrayAttr(),
+                               backwards ? b.getUnitAttr() : UnitAttr(), IntegerAttr());
     return scan.getResults()[0];
   }
 
@@ -116,9 +115,9 @@ struct Chunks {
   Value withPart(Value products) {
     if (!op.part) return products;
     Value first = l.sliceDim(products, 1, 0, 1);
-    first = l.elementwise(shapeOf(first), wide, {first, op.part},
-                          {l.identity(4), l.map(4, {0, 2, 3})},
-                          [](ElementwiseBuilder e, ValueRange v) { return e.add(v[0], v[1]); });
+    first =
+        l.elementwise(shapeOf(first), wide, {first, op.part}, {l.identity(4), l.map(4, {0, 2, 3})},
+                      [](ElementwiseBuilder e, ValueRange v) { return e.add(v[0], v[1]); });
     if (chunks == 1) return first;
     return l.concat(1, {first, l.sliceDim(products, 1, 1, chunks - 1)});
   }
@@ -176,8 +175,8 @@ struct Chunks {
 /// batch x chunks x C x e.
 Value Chunks::quadratic() {
   // Letters: batch 0, chunk 1, i 2, j 3, feature 4.
-  Value scores = l.contract(cut(op.quadQ), {0, 1, 2, 4}, cut(op.quadK), {0, 1, 3, 4},
-                            {0, 1, 2, 3}, 5);
+  Value scores =
+      l.contract(cut(op.quadQ), {0, 1, 2, 4}, cut(op.quadK), {0, 1, 3, 4}, {0, 1, 2, 3}, 5);
   SmallVector<Value> inputs{scores};
   SmallVector<AffineMap> maps{l.identity(4)};
   if (op.bias) {
@@ -298,8 +297,7 @@ Value Chunks::segmentedLinear() {
     return read(l.elementwise(shapeOf(in.before), narrow, in.before, l.identity(4), scaled));
   };
   // Letters: batch 0, chunk 1, i 2, j 3, feature 4.
-  Value pairs =
-      l.contract(cut(op.linQ), {0, 1, 2, 4}, cut(op.linK), {0, 1, 3, 4}, {0, 1, 2, 3}, 5);
+  Value pairs = l.contract(cut(op.linQ), {0, 1, 2, 4}, cut(op.linK), {0, 1, 3, 4}, {0, 1, 2, 3}, 5);
   pairs = l.elementwise({batch, chunks, chunk, chunk}, narrow, {pairs, segments, segments},
                         {l.identity(4), l.map(4, {0, 1, 2}), l.map(4, {0, 1, 3})},
                         [&](ElementwiseBuilder e, ValueRange v) {
@@ -339,9 +337,8 @@ FailureOr<SmallVector<Value>> ChunkedAttentionOp::decomposeOperation(OpBuilder& 
     // Before a gate the values have the type of what products read.
     auto type = cast<RankedTensorType>(getResult().getType());
     if (getGate()) type = type.clone(c.narrow);
-    auto mixed = MixedChunksOp::create(b, getLoc(), type, Type(), getQuadQ(), getQuadK(),
-                                       getLinQ(), getLinK(), getV(), getBias(), chunk,
-                                       getKernel());
+    auto mixed = MixedChunksOp::create(b, getLoc(), type, Type(), getQuadQ(), getQuadK(), getLinQ(),
+                                       getLinK(), getV(), getBias(), chunk, getKernel());
     results[0] = mixed.getResult();
     if (!getGate()) return results;
     inputs.push_back(results[0]);
@@ -351,15 +348,14 @@ FailureOr<SmallVector<Value>> ChunkedAttentionOp::decomposeOperation(OpBuilder& 
   }
   if (getGate()) inputs.push_back(getGate());
   SmallVector<AffineMap> maps(inputs.size(), c.l.identity(3));
-  results[0] = c.l.elementwise(shapeOf(getV()), c.wide, inputs, maps,
-                               [&](ElementwiseBuilder e, ValueRange v) {
-                                 ValueRange terms = getGate() ? v.slice(0, inputs.size() - 1)
-                                                              : v.slice(0, inputs.size());
-                                 Value sum = e.cast(terms[0], c.wide);
-                                 if (terms.size() == 2) sum = e.add(sum, terms[1]);
-                                 if (!getGate()) return sum;
-                                 return e.mul(sum, e.cast(v[terms.size()], c.wide));
-                               });
+  results[0] = c.l.elementwise(
+      shapeOf(getV()), c.wide, inputs, maps, [&](ElementwiseBuilder e, ValueRange v) {
+        ValueRange terms = getGate() ? v.slice(0, inputs.size() - 1) : v.slice(0, inputs.size());
+        Value sum = e.cast(terms[0], c.wide);
+        if (terms.size() == 2) sum = e.add(sum, terms[1]);
+        if (!getGate()) return sum;
+        return e.mul(sum, e.cast(v[terms.size()], c.wide));
+      });
   return results;
 }
 
@@ -373,9 +369,8 @@ FailureOr<SmallVector<Value>> MixedChunksOp::decomposeOperation(OpBuilder& b) {
   Type element = getElementTypeOrSelf(getResult().getType());
   SmallVector<Value> results{c.l.elementwise(
       shapeOf(getV()), element, {c.rows(quadratic), c.rows(linear)},
-      SmallVector<AffineMap>(2, c.l.identity(3)), [&](ElementwiseBuilder e, ValueRange v) {
-        return e.cast(e.add(v[0], v[1]), element);
-      })};
+      SmallVector<AffineMap>(2, c.l.identity(3)),
+      [&](ElementwiseBuilder e, ValueRange v) { return e.cast(e.add(v[0], v[1]), element); })};
   if (getMeans()) results.push_back(c.means);
   return results;
 }

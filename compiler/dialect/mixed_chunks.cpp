@@ -75,7 +75,8 @@ bool MixedChunksOp::canReplace(ChunkedAttentionOp op) {
   for (Value x : {op.getQuadQ(), op.getQuadK(), op.getLinQ(), op.getLinK()})
     if (getElementTypeOrSelf(x.getType()) != element) return false;
   int64_t length = std::min<int64_t>(shapeOf(op.getV())[1], *op.getChunkSize());
-  return length <= kLargestChunk && shapeOf(op.getLinK())[2] * shapeOf(op.getV())[2] <= kLargestState;
+  return length <= kLargestChunk &&
+         shapeOf(op.getLinK())[2] * shapeOf(op.getV())[2] <= kLargestState;
 }
 
 LogicalResult MixedChunksOp::verify() {
@@ -104,9 +105,8 @@ LogicalResult MixedChunksOp::buildVjp(OpBuilder& b, ValueRange cotangents,
     getResult().replaceAllUsesWith(op.getResult());
   }
   auto vjp = MixedChunksVjpOp::create(
-      b, getLoc(), op->getOperandTypes(), op.getQuadQ(), op.getQuadK(), op.getLinQ(),
-      op.getLinK(), op.getV(), op.getBias(), op.getMeans(), cotangents[0], op.getChunkSize(),
-      op.getKernel());
+      b, getLoc(), op->getOperandTypes(), op.getQuadQ(), op.getQuadK(), op.getLinQ(), op.getLinK(),
+      op.getV(), op.getBias(), op.getMeans(), cotangents[0], op.getChunkSize(), op.getKernel());
   operandCotangents.assign(vjp.getResults().begin(), vjp.getResults().end());
   return success();
 }

@@ -52,9 +52,8 @@ void forPhases(KernelFunction& f, const ChunkSizes& size,
     used = std::max(used, f.thread.size());
   };
   int64_t full = size.features / size.tile, rest = size.features % size.tile;
-  phase(size.batch * full, [&](Value i) {
-    sums(b.div(i, full), b.mul(b.rem(i, full), size.tile), size.tile);
-  });
+  phase(size.batch * full,
+        [&](Value i) { sums(b.div(i, full), b.mul(b.rem(i, full), size.tile), size.tile); });
   phase(rest ? size.batch : 0, [&](Value row) { sums(row, b.constant(full * size.tile), rest); });
   phase(size.batch * size.chunks,
         [&](Value i) { chunks(b.div(i, size.chunks), b.rem(i, size.chunks)); });
@@ -98,7 +97,8 @@ Matrix MixedChunks::chunkOf(const TensorValue& tensor, Value g) {
   m.rows = size.chunk;
   m.columns = tensor.shape[2];
   Value first = b.mul(g, size.chunk);
-  if (size.uneven) m.rowCount = b.minimum(b.constant(size.chunk), b.sub(b.constant(size.time), first));
+  if (size.uneven)
+    m.rowCount = b.minimum(b.constant(size.chunk), b.sub(b.constant(size.time), first));
   if (tensor.scalar) return m;
   m.access.base = b.offset(m.access.base, row, tensor.strides[0]);
   m.access.base = b.offset(m.access.base, first, tensor.strides[1]);

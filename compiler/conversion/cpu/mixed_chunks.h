@@ -48,8 +48,8 @@ struct ChunkSizes {
   int64_t work() const { return batch * time * (quad + features) * chunk; }
 };
 
-/// What a thread does: all of a row; or in phases, the sums that enter chunks for a tile of features
-/// of a row; or the rest, for a chunk.
+/// What a thread does: all of a row; or in phases, the sums that enter chunks for a tile of
+/// features of a row; or the rest, for a chunk.
 enum class Phase { All, Sums, Chunks };
 
 /// Calls `sums` for each row and tile of features (its first feature, its width), then `chunks` for

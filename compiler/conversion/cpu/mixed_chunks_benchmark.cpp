@@ -57,20 +57,23 @@ std::vector<float> values(int64_t count, uint64_t seed, bool narrow) {
 void benchmark(const Shape& s, const char* type, IsaLevel level) {
   bool narrow = std::string(type) == "bf16";
   int64_t chunks = (s.time + s.chunk - 1) / s.chunk, diagonals = 2 * s.chunk - 1;
-  std::string aliases = fill("!s = tensor<$Bx$Tx$Sx@>\n!v = tensor<$Bx$Tx$Ex@>\n!m = tensor<$Bx$Gx$Sx$Ex@>\n",
-                             {{'B', s.batch}, {'T', s.time}, {'S', s.quad}, {'E', s.features}, {'G', chunks}});
+  std::string aliases =
+      fill("!s = tensor<$Bx$Tx$Sx@>\n!v = tensor<$Bx$Tx$Ex@>\n!m = tensor<$Bx$Gx$Sx$Ex@>\n",
+           {{'B', s.batch}, {'T', s.time}, {'S', s.quad}, {'E', s.features}, {'G', chunks}});
   for (size_t at; (at = aliases.find('@')) != std::string::npos;) aliases.replace(at, 1, type);
   auto text = [&](const char* body) {
     return aliases + fill(body, {{'C', s.chunk}, {'D', diagonals}});
   };
-  auto forward = LoadedKernel::create(text(kForward), level), backward = LoadedKernel::create(text(kBackward), level);
+  auto forward = LoadedKernel::create(text(kForward), level),
+       backward = LoadedKernel::create(text(kBackward), level);
   if (!forward || !backward) return;
   int64_t tokens = s.batch * s.time;
   std::vector<std::vector<float>> in;
   for (int i = 0; i < 4; ++i) in.push_back(values(tokens * s.quad, i, narrow));
   in.push_back(values(tokens * s.features, 5, narrow));
   in.push_back(values(diagonals, 6, false));
-  auto means = values(s.batch * chunks * s.quad * s.features, 7, narrow), out = values(tokens * s.features, 8, narrow);
+  auto means = values(s.batch * chunks * s.quad * s.features, 7, narrow),
+       out = values(tokens * s.features, 8, narrow);
   std::vector<void*> buffers;
   for (auto& x : in) buffers.push_back(x.data());
   std::vector<void*> forwardBuffers = buffers, backwardBuffers = buffers;
@@ -82,9 +85,13 @@ void benchmark(const Shape& s, const char* type, IsaLevel level) {
   double there = seconds([&] { forward->runAgain(forwardBuffers); });
   backward->run(backwardBuffers, 1);
   double back = seconds([&] { backward->runAgain(backwardBuffers); });
-  llvm::outs() << llvm::format("%s batch %ld time %ld chunk %ld s %ld e %ld: forward %.2f ms, backward %.2f ms\n", type, s.batch, s.time,
-                               s.chunk, s.quad, s.features, there * 1e3, back * 1e3)
-               << "  scratch " << forward->kernel.threadScratchBytes << " " << backward->kernel.threadScratchBytes << ", code " << forward->kernel.object.size() << " " << backward->kernel.object.size() << "\n";
+  llvm::outs()
+      << llvm::format(
+             "%s batch %ld time %ld chunk %ld s %ld e %ld: forward %.2f ms, backward %.2f ms\n",
+             type, s.batch, s.time, s.chunk, s.quad, s.features, there * 1e3, back * 1e3)
+      << "  scratch " << forward->kernel.threadScratchBytes << " "
+      << backward->kernel.threadScratchBytes << ", code " << forward->kernel.object.size() << " "
+      << backward->kernel.object.size() << "\n";
 }
 
 }  // namespace

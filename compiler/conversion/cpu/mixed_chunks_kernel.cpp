@@ -53,8 +53,7 @@ class Forward : public MixedChunks {
     return phase == Phase::All ? size.tiles() : 1;
   }
   void prepare() {
-    if (aligned > size.lin)
-      t.fill(t.part(left, 0, size.chunk, size.lin, aligned - size.lin), 0);
+    if (aligned > size.lin) t.fill(t.part(left, 0, size.chunk, size.lin, aligned - size.lin), 0);
     reverseBias();
   }
   void reverseBias();
@@ -89,8 +88,8 @@ void Forward::emitWeights(int64_t from, int64_t rows, const Matrix& queries,
                           const PackedMatrix& keys) {
   int64_t columns = from + rows;
   Matrix block = t.part(scores, 0, rows, 0, columns);
-  t.multiply(t.part(queries, from, rows, 0, size.quad),
-             t.part(keys, 0, size.quad, 0, columns), block, /*accumulate=*/false);
+  t.multiply(t.part(queries, from, rows, 0, size.quad), t.part(keys, 0, size.quad, 0, columns),
+             block, /*accumulate=*/false);
   SmallVector<Matrix> inputs{block};
   if (reversed) {
     // Element (i, j) is bias(from + i - j), the reversed one's at chunk - 1 - from - i + j.

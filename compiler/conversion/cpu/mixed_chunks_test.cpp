@@ -149,8 +149,13 @@ std::string aliases(const Shape& s, bool narrow) {
   std::string text = fill(
       "!q = tensor<$Bx$Tx$Qx@>\n!l = tensor<$Bx$Tx$Lx@>\n!v = tensor<$Bx$Tx$Ex@>\n"
       "!m = tensor<$Bx$Gx$Lx$Ex@>\n!b = tensor<$Dxf32>\n",
-      {{'B', s.batch}, {'T', s.time}, {'Q', s.quad}, {'L', s.lin}, {'E', s.features},
-       {'G', s.chunks()}, {'D', std::max<int64_t>(s.diagonals, 1)}});
+      {{'B', s.batch},
+       {'T', s.time},
+       {'Q', s.quad},
+       {'L', s.lin},
+       {'E', s.features},
+       {'G', s.chunks()},
+       {'D', std::max<int64_t>(s.diagonals, 1)}});
   for (size_t at; (at = text.find('@')) != std::string::npos;)
     text.replace(at, 1, narrow ? "bf16" : "f32");
   return text;
@@ -163,8 +168,8 @@ void MixedChunksTest::check(const Shape& s, bool narrow) {
   std::string forwardText =
       aliases(s, narrow) + "func.func @k(%q: !q, %k: !q, %ql: !l, %kl: !l, %v: !v" + argument +
       ") -> (!v, !m) attributes {weir.kernel, weir.row_rank = 0 : i64} {\n"
-      "%o, %m = weir.mixed_chunks quad(%q, %k) lin(%ql, %kl) value(%v) " + bias + "chunk(" + chunk +
-      ") " + kernel + ") -> (!v, !m)\nreturn %o, %m : !v, !m\n}";
+      "%o, %m = weir.mixed_chunks quad(%q, %k) lin(%ql, %kl) value(%v) " +
+      bias + "chunk(" + chunk + ") " + kernel + ") -> (!v, !m)\nreturn %o, %m : !v, !m\n}";
   std::string results = "!q, !q, !l, !l, !v" + type, names = "%g#0, %g#1, %g#2, %g#3, %g#4";
   if (s.diagonals) names += ", %g#5";
   std::string backwardText =

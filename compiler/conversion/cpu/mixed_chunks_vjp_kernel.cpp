@@ -84,8 +84,7 @@ void Backward::emitWeights(const Matrix& queries, const Matrix& keys) {
   PackedMatrix right = t.pack(featureBuffer, queries.transposed());
   forRowBlocks([&](int64_t from, int64_t rows) {
     int64_t columns = size.chunk - from;
-    t.multiply(t.part(keys, from, rows, 0, size.quad),
-               t.part(right, 0, size.quad, from, columns),
+    t.multiply(t.part(keys, from, rows, 0, size.quad), t.part(right, 0, size.quad, from, columns),
                t.part(scores, from, rows, from, columns), /*accumulate=*/false);
   });
   std::optional<Matrix> bias = biasMatrix(0, size.chunk, size.chunk);
@@ -165,8 +164,8 @@ void Backward::emitScoreCotangents() {
     activation.addArgument(t.wide, b.getLoc());
     OpBuilder inner(b.getContext());
     inner.setInsertionPointToEnd(&activation);
-    Value y = ElementwiseBuilder(inner, b.getLoc()).activation(in.activation,
-                                                               activation.getArgument(0));
+    Value y =
+        ElementwiseBuilder(inner, b.getLoc()).activation(in.activation, activation.getArgument(0));
     linalg::YieldOp::create(inner, b.getLoc(), y);
     RegionVjp vjp(e.builder(), activation, x);
     SmallVector<Value> gradient;
@@ -175,8 +174,7 @@ void Backward::emitScoreCotangents() {
       gradient = {x};
     }
     Value dx = e.select(isVisible(e), gradient[0], e.constant(0, t.wide));
-    SmallVector<Value> values{
-        e.cast(e.mul(dx, e.constant(1.0 / size.divisor, t.wide)), t.narrow)};
+    SmallVector<Value> values{e.cast(e.mul(dx, e.constant(1.0 / size.divisor, t.wide)), t.narrow)};
     if (biasCotangent) values.push_back(dx);
     return values;
   });
@@ -186,12 +184,11 @@ void Backward::addBias() {
   if (!biasCotangent) return;
   int64_t middle = (biasCotangent->columns - 1) / 2;
   b.loop(0, size.chunk, 1, [&](Value key) {
-    Matrix diagonals = t.part(*biasCotangent, b.constant(0), 1, b.sub(b.constant(middle), key),
-                              size.chunk);
+    Matrix diagonals =
+        t.part(*biasCotangent, b.constant(0), 1, b.sub(b.constant(middle), key), size.chunk);
     Matrix of = t.part(weightCotangents, key, 1, b.constant(0), size.chunk);
-    t.map({diagonals, of}, {diagonals}, [](ElementwiseBuilder e, ValueRange v) {
-      return SmallVector<Value>{e.add(v[0], v[1])};
-    });
+    t.map({diagonals, of}, {diagonals},
+          [](ElementwiseBuilder e, ValueRange v) { return SmallVector<Value>{e.add(v[0], v[1])}; });
   });
 }
 

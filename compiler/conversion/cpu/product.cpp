@@ -187,7 +187,8 @@ PackedOperand partOf(KernelFunction& f, const Product& p, PackedOperand packed, 
   int64_t width = p.matrixTiles ? kTilePair : panelWidth(f.b.target, p.compute), shift = 0;
   // Bytes of a pair of tiles, or elements of a step.
   if (p.matrixTiles)
-    shift = (firstColumn / width * packed.depth + firstStep / kTilePair) * kTilePair * kTilePair * 2;
+    shift =
+        (firstColumn / width * packed.depth + firstStep / kTilePair) * kTilePair * kTilePair * 2;
   else
     shift = (firstColumn / width * packed.depth + firstStep) * width;
   packed.base = f.b.add(packed.base, shift);

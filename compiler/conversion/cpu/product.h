@@ -84,8 +84,8 @@ int64_t rowTile(const CpuTarget& target, const Product& product);
 /// memory, on all threads.
 PackedOperand packOperand(KernelFunction& f, const Product& product);
 
-/// A buffer for `steps` steps of k of all columns of B, at byte `offset` of threads' scratch memory;
-/// with AMX, steps and columns start at multiples of 32.
+/// A buffer for `steps` steps of k of all columns of B, at byte `offset` of threads' scratch
+/// memory; with AMX, steps and columns start at multiples of 32.
 PackedOperand operandBuffer(KernelFunction& f, const Product& product, mlir::Value offset,
                             int64_t steps);
 int64_t operandBytes(const CpuTarget& target, const Product& product, int64_t steps);

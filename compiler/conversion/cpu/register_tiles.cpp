@@ -92,8 +92,8 @@ LogicalResult packPanelsInto(KernelFunction& f, const Product& p, const PackedOp
           full = p.extent(p.n) / width, stride = buffer.depth * width;
   Value base = p.nest.inputs[1].base, to = b.add(buffer.base, firstStep * width),
         zero = b.constant(0);
-  if (full && failed(packPanels(f, p, base, buffer.memref, to, zero, full, zero, depth, Value(),
-                                stride)))
+  if (full &&
+      failed(packPanels(f, p, base, buffer.memref, to, zero, full, zero, depth, Value(), stride)))
     return failure();
   return packLastPanel(f, p, base, buffer.memref, to, zero, depth, Value(), stride);
 }

@@ -30,8 +30,7 @@ Matrix ThreadMatrices::scratch(Type element, int64_t rows, int64_t columns) {
   Matrix m;
   m.rows = rows;
   m.columns = columns;
-  m.access.memref =
-      b.view(f.threadScratch, reserve(rows * stride * bytes), rows * stride, element);
+  m.access.memref = b.view(f.threadScratch, reserve(rows * stride * bytes), rows * stride, element);
   m.access.base = b.constant(0);
   m.access.strides = {stride, 1};
   m.access.element = element;
@@ -76,8 +75,7 @@ Matrix ThreadMatrices::part(const Matrix& m, Value row, int64_t rows, Value colu
   result.access.base = b.offset(m.access.base, row, m.access.strides[0]);
   result.access.base = b.offset(result.access.base, column, m.access.strides[1]);
   if (m.rowCount)
-    result.rowCount =
-        b.maximum(b.minimum(b.sub(m.rowCount, row), b.constant(rows)), b.constant(0));
+    result.rowCount = b.maximum(b.minimum(b.sub(m.rowCount, row), b.constant(rows)), b.constant(0));
   return result;
 }
 

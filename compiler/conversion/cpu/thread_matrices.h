@@ -63,8 +63,7 @@ class ThreadMatrices {
                     int64_t columns);
 
   /// sums = left * right, or sums += left * right.
-  void multiply(const Matrix& left, const PackedMatrix& right, const Matrix& sums,
-                bool accumulate);
+  void multiply(const Matrix& left, const PackedMatrix& right, const Matrix& sums, bool accumulate);
 
   using Body = llvm::function_ref<llvm::SmallVector<mlir::Value>(ElementwiseBuilder e,
                                                                  mlir::ValueRange inputs)>;
