@@ -34,6 +34,9 @@ inline constexpr char kOutputAttr[] = "weir.output";
 /// string on an argument that is a variable: "parameter", "optimizer", "state", "counter" or
 /// "other".
 inline constexpr char kRoleAttr[] = "weir.role";
+/// array of strings on a launch: of each operand that another kernel makes, why it isn't made by
+/// this one and so goes through memory; empty for others.
+inline constexpr char kApartAttr[] = "weir.apart";
 }  // namespace host
 
 }  // namespace weir

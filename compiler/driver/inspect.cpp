@@ -9,6 +9,7 @@
 #include "compiler/driver/command.h"
 #include "compiler/driver/costs.h"
 #include "compiler/driver/flags.h"
+#include "compiler/driver/kernels.h"
 #include "compiler/driver/load.h"
 #include "compiler/driver/memory.h"
 #include "compiler/driver/states.h"
@@ -91,6 +92,7 @@ absl::Status run(const Arguments& arguments) {
   if (!workspace.ok()) return workspace.status();
   absl::StatusOr<LoadedModel> loaded = loadModel(**workspace, arguments[0]);
   if (!loaded.ok()) return loaded.status();
+  if (absl::GetFlag(FLAGS_kernels)) return printKernels(**workspace, *loaded);
   std::unique_ptr<runtime::Task> task;
   // A model can be looked at without its data, if the sizes are given.
   bool needsTask =
@@ -128,9 +130,12 @@ Command inspectCommand() {
       "attention\n"
       "grows with --context. Of a model without a step form, the op in the way is named.\n"
       "--nomemory leaves out the memory of training, which is known only after most of a\n"
-      "compilation; with --batch and --length too, the task's data is not read.",
-      "weir inspect models/selective_copy_mingru.mlir --length=4096",
-      {"batch", "length", "context", "precision", "memory", "set", "data", "plugin", "experiment",
+      "compilation; with --batch and --length too, the task's data is not read.\n"
+      "--kernels shows the kernels of a step instead (--entry as in `weir bench`): what each computes\n"
+      "and moves, the tensors that go through memory between two kernels, and why they do.",
+      "weir inspect models/selective_copy_mingru.mlir --length=4096\n"
+      "weir inspect models/lm_mingru.mlir --kernels",
+      {"batch", "length", "context", "precision", "memory", "kernels", "entry", "chunk", "json", "isa", "set", "data", "plugin", "experiment",
        "model"},
       1,
       1,

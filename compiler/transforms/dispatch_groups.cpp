@@ -57,6 +57,7 @@ class Grouping {
       }
     }
     releaseViews();
+    explainBorders();
   }
 
   std::vector<GroupPtr> takeInOrder();
@@ -85,7 +86,15 @@ class Grouping {
   /// if none.
   int64_t commonRows(Group* a, Group* b, Value shared, RowLoops& rows);
 
-  bool isWorthIt(Group* a, Group* b, int64_t rowRank, const RowLoops& rows);
+  /// Why a kernel of both isn't worth it; empty if it is.
+  StringRef drawback(Group* a, Group* b, int64_t rowRank, const RowLoops& rows);
+
+  /// Why the groups can't be one kernel, or shouldn't; empty if they should, with the rows that
+  /// their ops would have.
+  StringRef obstacle(Group* a, Group* b, Value shared, int64_t& rank, RowLoops& rows);
+
+  /// Says of each value that a group reads from another one why it isn't computed in the group.
+  void explainBorders();
 
   /// Whether a path leads from `from` to `to` through a third group.
   bool reachesThroughOthers(Group* from, Group* to);
@@ -249,7 +258,7 @@ bool isElementwiseGroup(const Group& group) {
   });
 }
 
-bool Grouping::isWorthIt(Group* a, Group* b, int64_t rowRank, const RowLoops& rows) {
+StringRef Grouping::drawback(Group* a, Group* b, int64_t rowRank, const RowLoops& rows) {
   SmallVector<Operation*> ops(a->ops.begin(), a->ops.end());
   ops.append(b->ops.begin(), b->ops.end());
   int64_t count = rowCount(ops[0], ArrayRef<int>(rows.lookup(ops[0])).take_front(rowRank));
@@ -279,17 +288,21 @@ bool Grouping::isWorthIt(Group* a, Group* b, int64_t rowRank, const RowLoops& ro
       }
     }
   }
-  if (static_cast<int64_t>(outside.size()) > limits.maxValues) return false;
+  if (static_cast<int64_t>(outside.size()) > limits.maxValues)
+    return "a kernel of both would have too many operands";
   int64_t blockRows =
       std::min(count, products > 0 ? limits.rowsPerProductBlock : limits.rowsPerBlock);
-  if (scratch * blockRows > limits.scratchBytes) return false;
-  if (products > 1 && weights > limits.weightBytes) return false;
+  if (scratch * blockRows > limits.scratchBytes)
+    return "a block of rows of both would not stay in the cache";
+  if (products > 1 && weights > limits.weightBytes)
+    return "the weights of both products would not stay in the cache";
 
   auto rowsAlone = [&](Group* group) {
     return rowCount(group->ops[0], group->rowLoops[group->ops[0]]);
   };
   bool keepsRows = count == rowsAlone(a) && count == rowsAlone(b);
-  return keepsRows || count >= limits.minRows || points <= limits.smallPoints;
+  if (keepsRows || count >= limits.minRows || points <= limits.smallPoints) return "";
+  return "rows in common are too few to keep threads busy";
 }
 
 bool Grouping::reachesThroughOthers(Group* from, Group* to) {
@@ -311,18 +324,33 @@ bool Grouping::reachesThroughOthers(Group* from, Group* to) {
   return found;
 }
 
-bool Grouping::tryMerge(Group* a, Group* b, Value shared) {
-  if (a == b || a->isHost || b->isHost || a->rowRank == 0 || b->rowRank == 0) return false;
+StringRef Grouping::obstacle(Group* a, Group* b, Value shared, int64_t& rank, RowLoops& rows) {
   // A view comes along with the op that computes what it shows, or it stays with the host: there it
   // costs nothing.
-  if (isView(a->ops[0])) return false;
-  if (static_cast<int64_t>(a->ops.size() + b->ops.size()) > limits.maxOps) return false;
-  RowLoops rows;
-  int64_t rank = commonRows(a, b, shared, rows);
-  if (rank == 0 || !isWorthIt(a, b, rank, rows)) return false;
+  if (a->isHost || b->isHost || isView(a->ops[0])) return "a view lies between them";
+  for (Group* group : {a, b})
+    if (group->rowRank == 0 && isKernelRoot(group->ops[0]))
+      return group == a ? "what makes it is a kernel of its own"
+                        : "what reads it is a kernel of its own";
+  if (a->rowRank == 0) return "what makes it has no rows that others could share";
+  if (b->rowRank == 0) return "what reads it sums over its rows";
+  if (static_cast<int64_t>(a->ops.size() + b->ops.size()) > limits.maxOps)
+    return "a kernel of both would have too many ops";
+  rank = commonRows(a, b, shared, rows);
+  if (rank == 0) return "its rows are not those of what reads it";
+  if (StringRef why = drawback(a, b, rank, rows); !why.empty()) return why;
   // Nor is it worth more rows than those of the innermost dimension of elementwise work.
-  if (isView(b->ops[0]) && rank < a->rowRank - (isElementwiseGroup(*a) ? 1 : 0)) return false;
-  if (reachesThroughOthers(a, b) || reachesThroughOthers(b, a)) return false;
+  if (isView(b->ops[0]) && rank < a->rowRank - (isElementwiseGroup(*a) ? 1 : 0))
+    return "a view of it has other rows";
+  if (reachesThroughOthers(a, b) || reachesThroughOthers(b, a))
+    return "another kernel lies between them";
+  return "";
+}
+
+bool Grouping::tryMerge(Group* a, Group* b, Value shared) {
+  RowLoops rows;
+  int64_t rank = 0;
+  if (a == b || !obstacle(a, b, shared, rank, rows).empty()) return false;
 
   for (Operation* op : b->ops) groupOf[op] = a;
   a->ops.insert(a->ops.end(), b->ops.begin(), b->ops.end());
@@ -403,6 +431,21 @@ void Grouping::releaseViews() {
       }
     }
     llvm::erase_if(groups, [](const GroupPtr& group) { return group->ops.empty(); });
+  }
+}
+
+void Grouping::explainBorders() {
+  for (const GroupPtr& group : groups) {
+    if (group->isHost) continue;
+    for (Operation* op : group->ops) {
+      for (Value read : op->getOperands()) {
+        Group* producer = groupOfValue(read);
+        if (!producer || producer == group.get()) continue;
+        RowLoops rows;
+        int64_t rank = 0;
+        group->apart.try_emplace(read, obstacle(producer, group.get(), read, rank, rows));
+      }
+    }
   }
 }
 

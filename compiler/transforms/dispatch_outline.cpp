@@ -148,6 +148,10 @@ void outlineGroup(const DispatchGroup& group, SymbolTable& symbols, RewriterBase
   auto launch =
       LaunchOp::create(rewriter, group.ops[0]->getLoc(), kernel.getResultTypes(),
                        SymbolRefAttr::get(kernel), border.arguments.getArrayRef(), ArrayAttr());
+  SmallVector<StringRef> apart = llvm::map_to_vector(
+      border.arguments, [&](Value value) { return group.apart.lookup(value); });
+  if (!llvm::all_of(apart, [](StringRef why) { return why.empty(); }))
+    launch->setAttr(host::kApartAttr, rewriter.getStrArrayAttr(apart));
   IRMapping mapping;
   for (auto [value, result] : llvm::zip(border.results, launch.getResults()))
     mapping.map(value, result);

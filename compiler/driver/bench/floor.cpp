@@ -18,9 +18,9 @@ double weightBytes(const runtime::Variable& variable, double bytes, Precision pr
 }
 
 /// What an optimizer's step must move: parameters and its state read and written, gradients read.
-double optimizerBytes(const runtime::Program& program) {
+double optimizerBytes(const std::vector<runtime::Variable>& variables) {
   double bytes = 0;
-  for (const runtime::Variable& variable : program.variables) {
+  for (const runtime::Variable& variable : variables) {
     auto size = static_cast<double>(variable.spec.NumBytes());
     if (variable.role == runtime::Role::kParameter) bytes += 3 * size;
     if (variable.role == runtime::Role::kOptimizer) bytes += 2 * size;
@@ -39,24 +39,22 @@ double residualBytes(ModuleOp module) {
   return bytes;
 }
 
-Work floorOf(const LoadedModel& loaded, ModuleOp planned, const runtime::Program& program,
-             const std::string& entry, double batch, double length, double residuals,
-             Precision precision) {
+Work floorOf(const FloorSubject& subject) {
   Work work;
-  work.flops = totalCost(costsByKind(loaded.function())).products.evaluate(batch, length);
-  const runtime::EntryPoint* point = program.FindEntryPoint(entry);
-  for (const runtime::TensorSpec& input : point->inputs)
+  work.flops = totalCost(costsByKind(subject.loaded.function()))
+                   .products.evaluate(subject.batch, subject.length);
+  for (const runtime::TensorSpec& input : subject.inputs)
     work.bytes += static_cast<double>(input.NumBytes());
-  if (entry == "train_step") {
+  if (subject.entry == "train_step") {
     work.flops *= 3;
-    work.bytes += 2 * residuals + optimizerBytes(program);
+    work.bytes += 2 * subject.residuals + optimizerBytes(subject.variables);
     return work;
   }
-  llvm::StringMap<double> read = variableBytes(planned, entry);
-  for (const runtime::Variable& variable : program.variables) {
+  llvm::StringMap<double> read = variableBytes(subject.planned, subject.entry);
+  for (const runtime::Variable& variable : subject.variables) {
     double bytes = read.lookup(variable.spec.name);
     if (variable.role == runtime::Role::kParameter)
-      work.bytes += weightBytes(variable, bytes, precision);
+      work.bytes += weightBytes(variable, bytes, subject.precision);
     if (variable.role == runtime::Role::kState || variable.role == runtime::Role::kPrepared)
       work.bytes += bytes;
   }

@@ -6,6 +6,7 @@
 
 #include <algorithm>
 #include <string>
+#include <vector>
 
 #include "compiler/driver/load.h"
 #include "runtime/program/program.h"
@@ -31,11 +32,21 @@ struct Work {
 /// Bytes that forward hands to backward: the residuals of `partition`, before kernels are formed.
 double residualBytes(mlir::ModuleOp module);
 
-/// The floor of an entry point of a program that was made from `loaded`: `train_step`, `eval`,
-/// `step` or `prefill`, on inputs of `batch` x `length`. `planned` is the module after planning.
-Work floorOf(const LoadedModel& loaded, mlir::ModuleOp planned, const runtime::Program& program,
-             const std::string& entry, double batch, double length, double residuals,
-             Precision precision);
+/// An entry point that was made from a model: `train_step`, `eval`, `step` or `prefill`, on inputs
+/// of `batch` x `length`.
+struct FloorSubject {
+  const LoadedModel& loaded;
+  std::string entry;
+  double batch, length;
+  Precision precision;
+  /// residualBytes.
+  double residuals;
+  /// The module after planning.
+  mlir::ModuleOp planned;
+  const std::vector<runtime::Variable>& variables;
+  const std::vector<runtime::TensorSpec>& inputs;
+};
+Work floorOf(const FloorSubject& subject);
 
 }  // namespace weir::bench
 

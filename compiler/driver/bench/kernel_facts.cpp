@@ -74,6 +74,20 @@ std::string placeOf(Location location) {
   return place;
 }
 
+/// Why what `use` reads isn't made by its reader.
+std::string reasonApart(const LaunchFacts& producer, const LaunchFacts& reader, OpOperand& use) {
+  if (producer.part != reader.part) {
+    if (reader.part == "backward") return "kept for backward";
+    if (reader.part == "optimizer" && producer.part == "backward")
+      return "a gradient: the optimizer runs when all are there";
+    return "made by " + producer.part + ", read by " + reader.part;
+  }
+  auto apart = use.getOwner()->getAttrOfType<ArrayAttr>(host::kApartAttr);
+  if (!apart || use.getOperandNumber() >= apart.size()) return "one of them is a copy";
+  StringRef why = cast<StringAttr>(apart[use.getOperandNumber()]).getValue();
+  return why.empty() ? "the border of a function lies between them" : why.str();
+}
+
 }  // namespace
 
 void markParts(ModuleOp module) {
@@ -118,6 +132,30 @@ std::vector<LaunchFacts> launchesOf(ModuleOp module, StringRef entry) {
     launches.push_back(std::move(launch));
   }
   return launches;
+}
+
+std::vector<Intermediate> intermediatesOf(const std::vector<LaunchFacts>& launches) {
+  llvm::DenseMap<Operation*, size_t> places;
+  for (size_t i = 0; i < launches.size(); ++i) places[launches[i].op] = i;
+  std::vector<Intermediate> found;
+  for (size_t i = 0; i < launches.size(); ++i) {
+    for (OpResult result : LaunchOp(launches[i].op)->getResults()) {
+      llvm::SetVector<size_t> readers;
+      SmallVector<Value> shown = {result};
+      for (size_t next = 0; next < shown.size(); ++next) {
+        for (OpOperand& use : shown[next].getUses()) {
+          Operation* user = use.getOwner();
+          if (isView(user)) llvm::append_range(shown, user->getResults());
+          auto reader = places.find(user);
+          if (reader == places.end() || !readers.insert(reader->second)) continue;
+          auto bytes = static_cast<double>(byteSize(use.get().getType()));
+          found.push_back({i, reader->second, bytes,
+                           reasonApart(launches[i], launches[reader->second], use)});
+        }
+      }
+    }
+  }
+  return found;
 }
 
 llvm::StringMap<double> variableBytes(ModuleOp module, StringRef entry) {

@@ -46,6 +46,18 @@ struct LaunchFacts {
 /// The launches of an entry point of a planned module, in order.
 std::vector<LaunchFacts> launchesOf(mlir::ModuleOp module, llvm::StringRef entry);
 
+/// A tensor that one kernel writes and another one reads.
+struct Intermediate {
+  /// Places in what launchesOf returned.
+  size_t producer = 0, consumer = 0;
+  double bytes = 0;
+  /// Why the reader doesn't make it itself.
+  std::string why;
+};
+
+/// The tensors that go through memory between `launches`, one for each launch that reads them.
+std::vector<Intermediate> intermediatesOf(const std::vector<LaunchFacts>& launches);
+
 /// Bytes of each variable's memory that the launches read, by the variable's name: of a variable
 /// that several launches read, the most that one of them does.
 llvm::StringMap<double> variableBytes(mlir::ModuleOp module, llvm::StringRef entry);

@@ -126,9 +126,11 @@ absl::StatusOr<std::unique_ptr<Subject>> prepare(Workspace& workspace, const std
   if (absl::Status status = initialize(*subject->program.session); !status.ok()) return status;
   if (absl::Status status = fillInputs(*subject, made->task.get()); !status.ok()) return status;
   subject->launches = launchesOf(*subject->module, *entry);
-  subject->floor = floorOf(subject->loaded, *subject->module, subject->program.session->program(),
-                           *entry, static_cast<double>(subject->batch),
-                           static_cast<double>(subject->length), residuals, subject->precision);
+  const runtime::Program& loadedProgram = subject->program.session->program();
+  subject->floor = floorOf({subject->loaded, *entry, static_cast<double>(subject->batch),
+                            static_cast<double>(subject->length), subject->precision, residuals,
+                            *subject->module, loadedProgram.variables,
+                            loadedProgram.FindEntryPoint(*entry)->inputs});
   return subject;
 }
 
