@@ -26,6 +26,14 @@ absl::StatusOr<bench::MeasureSettings> settingsFromFlags() {
   settings.warmup = absl::GetFlag(FLAGS_warmup);
   settings.repeats = absl::GetFlag(FLAGS_repeats);
   settings.kernels = absl::GetFlag(FLAGS_kernels) || !absl::GetFlag(FLAGS_trace).empty();
+  std::string clock = absl::GetFlag(FLAGS_clock);
+  if (clock != "wall" && clock != "cpu")
+    return absl::InvalidArgumentError(
+        absl::StrCat("--clock can't be '", clock, "': there are wall and cpu"));
+  if (clock == "cpu" && absl::GetFlag(FLAGS_threads) != 1)
+    return absl::InvalidArgumentError(
+        "--clock=cpu adds up the time of all threads, so it needs --threads=1");
+  if (clock == "cpu") settings.clock = bench::ClockKind::Processor;
   if (settings.warmup < 1 || settings.repeats < 1)
     return absl::InvalidArgumentError("--warmup and --repeats must be at least 1");
   return settings;
@@ -79,8 +87,8 @@ Command benchCommand() {
       "weir bench models/lm_flash.mlir --set length=4096 --set batch=2 --kernels\n"
       "weir bench models/lm_mingru.mlir --entry=step --json\n"
       "weir bench models/lm_gau.mlir --trace=step.json",
-      {"entry", "warmup", "repeats", "kernels", "json", "trace", "set", "data", "batch", "chunk",
-       "context", "precision", "threads", "isa", "plugin", "experiment", "model", "cache"},
+      {"entry", "warmup", "repeats", "clock", "kernels", "json", "trace", "set", "data", "batch",
+       "chunk", "context", "precision", "threads", "isa", "plugin", "experiment", "model", "cache"},
       1,
       1,
       run};

@@ -81,6 +81,9 @@ ABSL_FLAG(int64_t, chunk, 256, "tokens of a prompt that are read at once; 0: one
 ABSL_FLAG(bool, segments, false, "rows hold several documents: there is an input `segments`");
 ABSL_FLAG(int64_t, warmup, 2, "runs before the first that is timed");
 ABSL_FLAG(int64_t, repeats, 10, "times that are taken, of which the median counts");
+ABSL_FLAG(std::string, clock, "wall",
+          "wall, or cpu: the process's processor time, on one thread, for machines that do other "
+          "work meanwhile");
 ABSL_FLAG(bool, kernels, false, "a line for each kernel");
 ABSL_FLAG(bool, json, false, "print one JSON object");
 ABSL_FLAG(std::string, trace, "",

@@ -54,6 +54,7 @@ ABSL_DECLARE_FLAG(int64_t, chunk);
 ABSL_DECLARE_FLAG(bool, segments);
 ABSL_DECLARE_FLAG(int64_t, warmup);
 ABSL_DECLARE_FLAG(int64_t, repeats);
+ABSL_DECLARE_FLAG(std::string, clock);
 ABSL_DECLARE_FLAG(bool, kernels);
 ABSL_DECLARE_FLAG(bool, json);
 ABSL_DECLARE_FLAG(std::string, trace);

@@ -131,12 +131,13 @@ Command inspectCommand() {
       "grows with --context. Of a model without a step form, the op in the way is named.\n"
       "--nomemory leaves out the memory of training, which is known only after most of a\n"
       "compilation; with --batch and --length too, the task's data is not read.\n"
-      "--kernels shows the kernels of a step instead (--entry as in `weir bench`): what each computes\n"
+      "--kernels shows the kernels of a step instead (--entry as in `weir bench`): what each "
+      "computes\n"
       "and moves, the tensors that go through memory between two kernels, and why they do.",
       "weir inspect models/selective_copy_mingru.mlir --length=4096\n"
       "weir inspect models/lm_mingru.mlir --kernels",
-      {"batch", "length", "context", "precision", "memory", "kernels", "entry", "chunk", "json", "isa", "set", "data", "plugin", "experiment",
-       "model"},
+      {"batch", "length", "context", "precision", "memory", "kernels", "entry", "chunk", "json",
+       "isa", "set", "data", "plugin", "experiment", "model"},
       1,
       1,
       run};

@@ -71,7 +71,7 @@ absl::StatusOr<std::vector<Kernel>> kernelsOf(Workspace& workspace, mlir::Module
     if (mlir::failed(own)) return workspace.failed();
     kernel.own = *own;
     if (kernel.own)
-      for (double* bytes : {&kernel.own->loaded, &kernel.own->stored, &kernel.own->scratch})
+      for (double* bytes : {&kernel.own->loaded, &kernel.own->stored, &kernel.own->near})
         *bytes *= static_cast<double>(kernel.launches);
     list.push_back(std::move(kernel));
   }
@@ -103,11 +103,12 @@ std::vector<Passage> passagesOf(const std::vector<LaunchFacts>& launches) {
 }
 
 void print(const Listing& listing, const std::string& entry) {
-  std::printf("kernels of %s; bytes are distinct bytes of operands, loads and stores are those of "
-              "the code:\n",
-              entry.c_str());
+  std::printf(
+      "kernels of %s; bytes are distinct bytes of operands, loads and stores are those of "
+      "the code:\n",
+      entry.c_str());
   std::printf("%8s %9s %10s %10s %10s %10s %6s %10s  %-28s %s\n", "launches", "FLOP", "read",
-              "written", "loads", "stores", "ratio", "scratch", "kernel", "from");
+              "written", "loads", "stores", "ratio", "near", "kernel", "from");
   double bytes = 0;
   for (const Kernel& kernel : listing.kernels) {
     double distinct = kernel.readBytes + kernel.writtenBytes;
@@ -117,7 +118,7 @@ void print(const Listing& listing, const std::string& entry) {
       own = absl::StrFormat("%10s %10s %6.2f %10s", HumanBytes(kernel.own->loaded),
                             HumanBytes(kernel.own->stored),
                             (kernel.own->loaded + kernel.own->stored) / std::max(distinct, 1.0),
-                            HumanBytes(kernel.own->scratch));
+                            HumanBytes(kernel.own->near));
     std::printf("%8lld %9s %10s %10s %s  %-28s %s%s%s\n", static_cast<long long>(kernel.launches),
                 HumanCount(kernel.flops).c_str(), HumanBytes(kernel.readBytes).c_str(),
                 HumanBytes(kernel.writtenBytes).c_str(), own.c_str(), kernel.name.c_str(),
@@ -146,7 +147,7 @@ void printJson(const Listing& listing) {
     if (kernel.own) {
       object["loaded_bytes"] = kernel.own->loaded;
       object["stored_bytes"] = kernel.own->stored;
-      object["scratch_bytes"] = kernel.own->scratch;
+      object["near_bytes"] = kernel.own->near;
     }
     kernels.push_back(std::move(object));
   }

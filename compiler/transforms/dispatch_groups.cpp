@@ -327,7 +327,10 @@ bool Grouping::reachesThroughOthers(Group* from, Group* to) {
 StringRef Grouping::obstacle(Group* a, Group* b, Value shared, int64_t& rank, RowLoops& rows) {
   // A view comes along with the op that computes what it shows, or it stays with the host: there it
   // costs nothing.
-  if (a->isHost || b->isHost || isView(a->ops[0])) return "a view lies between them";
+  if (isa<tensor::ConcatOp, tensor::InsertSliceOp>(a->ops[0]))
+    return "it is a part of the larger tensor that is read";
+  if (isView(a->ops[0])) return "a view of it is read";
+  if (a->isHost || b->isHost) return "one of them is no kernel";
   for (Group* group : {a, b})
     if (group->rowRank == 0 && isKernelRoot(group->ops[0]))
       return group == a ? "what makes it is a kernel of its own"
@@ -438,12 +441,12 @@ void Grouping::explainBorders() {
   for (const GroupPtr& group : groups) {
     if (group->isHost) continue;
     for (Operation* op : group->ops) {
-      for (Value read : op->getOperands()) {
-        Group* producer = groupOfValue(read);
+      for (OpOperand& operand : op->getOpOperands()) {
+        Group* producer = groupOfValue(operand.get());
         if (!producer || producer == group.get()) continue;
         RowLoops rows;
         int64_t rank = 0;
-        group->apart.try_emplace(read, obstacle(producer, group.get(), read, rank, rows));
+        group->apart[&operand] = obstacle(producer, group.get(), operand.get(), rank, rows);
       }
     }
   }

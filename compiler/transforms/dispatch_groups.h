@@ -46,8 +46,8 @@ struct DispatchGroup {
   llvm::DenseMap<mlir::Operation*, llvm::SmallVector<int>> rowLoops;
   /// Stays as it is in the host function: a view, a call, the terminator.
   bool isHost = false;
-  /// For each value that another group makes: why that group isn't part of this one.
-  llvm::DenseMap<mlir::Value, llvm::StringRef> apart;
+  /// For each operand that another group makes: why that group isn't part of this one.
+  llvm::DenseMap<mlir::OpOperand*, llvm::StringRef> apart;
 };
 
 /// Ops that kernels clone instead of receiving their results: constants of one number, empty

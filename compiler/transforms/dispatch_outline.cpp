@@ -148,8 +148,11 @@ void outlineGroup(const DispatchGroup& group, SymbolTable& symbols, RewriterBase
   auto launch =
       LaunchOp::create(rewriter, group.ops[0]->getLoc(), kernel.getResultTypes(),
                        SymbolRefAttr::get(kernel), border.arguments.getArrayRef(), ArrayAttr());
-  SmallVector<StringRef> apart = llvm::map_to_vector(
-      border.arguments, [&](Value value) { return group.apart.lookup(value); });
+  SmallVector<StringRef> apart = llvm::map_to_vector(border.arguments, [&](Value value) {
+    for (auto& [operand, why] : group.apart)
+      if (operand->get() == value) return why;
+    return StringRef();
+  });
   if (!llvm::all_of(apart, [](StringRef why) { return why.empty(); }))
     launch->setAttr(host::kApartAttr, rewriter.getStrArrayAttr(apart));
   IRMapping mapping;

@@ -149,8 +149,8 @@ std::vector<Intermediate> intermediatesOf(const std::vector<LaunchFacts>& launch
           auto reader = places.find(user);
           if (reader == places.end() || !readers.insert(reader->second)) continue;
           auto bytes = static_cast<double>(byteSize(use.get().getType()));
-          found.push_back({i, reader->second, bytes,
-                           reasonApart(launches[i], launches[reader->second], use)});
+          found.push_back(
+              {i, reader->second, bytes, reasonApart(launches[i], launches[reader->second], use)});
         }
       }
     }

@@ -1,7 +1,6 @@
 #include "compiler/driver/bench/measure.h"
 
 #include <algorithm>
-#include <chrono>
 #include <cmath>
 #include <cstdio>
 
@@ -11,15 +10,9 @@ namespace weir::bench {
 
 namespace {
 
-using Clock = std::chrono::steady_clock;
-
 /// Runs that are shorter are timed together.
 constexpr double kShortestTimed = 0.05;
 constexpr int64_t kMostAtOnce = 1000;
-
-double secondsSince(Clock::time_point start) {
-  return std::chrono::duration<double>(Clock::now() - start).count();
-}
 
 /// From here on, the process's peak is that of what comes (Linux; elsewhere it stays that of the
 /// whole life).
@@ -42,18 +35,22 @@ double peakMemory() {
   return kilobytes > 0 ? kilobytes * 1024 : runtime::PeakMemoryBytes();
 }
 
-absl::StatusOr<double> timeRuns(Subject& subject, int64_t runs) {
-  auto start = Clock::now();
+absl::StatusOr<double> timeRuns(Subject& subject, ClockKind clock, int64_t runs) {
+  double start = secondsOn(clock);
   for (int64_t i = 0; i < runs; ++i)
     if (absl::Status status = subject.run(); !status.ok()) return status;
-  return secondsSince(start) / static_cast<double>(runs);
+  return (secondsOn(clock) - start) / static_cast<double>(runs);
 }
 
-absl::Status timeLaunches(Subject& subject, std::vector<LaunchSlice>& slices) {
+absl::Status timeLaunches(Subject& subject, ClockKind clock, std::vector<LaunchSlice>& slices) {
   slices.reserve(subject.launches.size());
-  auto begin = Clock::now();
+  double begin = secondsOn(clock), last = 0;
   subject.program.session->SetObserver([&](const runtime::LaunchTime& time) {
-    slices.push_back({secondsSince(begin) - time.seconds, time.seconds});
+    double end = secondsOn(clock) - begin;
+    // A launch has its own time on the wall; processor time is what passed since the last one.
+    double seconds = clock == ClockKind::Wall ? time.seconds : end - last;
+    slices.push_back({end - seconds, seconds});
+    last = end;
   });
   absl::Status status = subject.run();
   subject.program.session->SetObserver(nullptr);
@@ -76,9 +73,11 @@ Spread spreadOf(std::vector<double> values) {
 absl::StatusOr<Measured> measure(Workspace& workspace, Subject& subject,
                                  const MeasureSettings& settings) {
   Measured measured;
+  measured.clock = settings.clock;
   resetPeakMemory();
-  absl::StatusOr<double> warm = timeRuns(subject, 1);
-  for (int64_t i = 1; i < settings.warmup && warm.ok(); ++i) warm = timeRuns(subject, 1);
+  absl::StatusOr<double> warm = timeRuns(subject, settings.clock, 1);
+  for (int64_t i = 1; i < settings.warmup && warm.ok(); ++i)
+    warm = timeRuns(subject, settings.clock, 1);
   if (!warm.ok()) return warm.status();
   measured.processBytes = peakMemory();
   measured.runsAtOnce = std::clamp(static_cast<int64_t>(kShortestTimed / std::max(*warm, 1e-9)),
@@ -89,14 +88,15 @@ absl::StatusOr<Measured> measure(Workspace& workspace, Subject& subject,
   if (!meter.ok()) return meter.status();
   for (int64_t i = 0; i < settings.repeats; ++i) {
     Round round;
-    absl::StatusOr<Rates> rates = (*meter)->measure();
+    absl::StatusOr<Rates> rates = (*meter)->measure(settings.clock);
     if (!rates.ok()) return rates.status();
     round.rates = *rates;
-    absl::StatusOr<double> seconds = timeRuns(subject, measured.runsAtOnce);
+    absl::StatusOr<double> seconds = timeRuns(subject, settings.clock, measured.runsAtOnce);
     if (!seconds.ok()) return seconds.status();
     round.seconds = *seconds;
     if (settings.kernels) {
-      if (absl::Status status = timeLaunches(subject, round.launches); !status.ok()) return status;
+      if (absl::Status status = timeLaunches(subject, settings.clock, round.launches); !status.ok())
+        return status;
     }
     measured.rounds.push_back(std::move(round));
   }

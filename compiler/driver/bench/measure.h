@@ -5,6 +5,7 @@
 
 #include <vector>
 
+#include "compiler/driver/bench/clock.h"
 #include "compiler/driver/bench/rates.h"
 #include "compiler/driver/bench/subject.h"
 
@@ -13,6 +14,7 @@ namespace weir::bench {
 struct MeasureSettings {
   int64_t warmup = 2;
   int64_t repeats = 10;
+  ClockKind clock = ClockKind::Wall;
   /// Whether a run of each round is timed launch by launch.
   bool kernels = false;
 };
@@ -32,6 +34,7 @@ struct Round {
 };
 
 struct Measured {
+  ClockKind clock = ClockKind::Wall;
   std::vector<Round> rounds;
   /// Runs that are timed together.
   int64_t runsAtOnce = 1;

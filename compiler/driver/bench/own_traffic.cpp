@@ -59,15 +59,20 @@ std::optional<AccessOp> accessOf(Operation* op) {
   return std::nullopt;
 }
 
+/// Bytes of an operand up to which it stays in the first cache: half of the smallest.
+constexpr double kSmall = 16 << 10;
+
+/// What an access goes to: an argument of the function, or memory that was allocated in it.
+Value baseOf(Value memref) {
+  while (auto view = memref.getDefiningOp<ViewLikeOpInterface>()) memref = view.getViewSource();
+  return memref;
+}
+
 /// Scratch memory is the function's arguments of bytes; all else is tensors.
-bool isScratch(Value memref) {
-  while (Operation* op = memref.getDefiningOp()) {
-    auto view = dyn_cast<ViewLikeOpInterface>(op);
-    if (!view) return true;  // allocated here
-    memref = view.getViewSource();
-  }
-  return cast<MemRefType>(memref.getType()).getElementType().isInteger(8) &&
-         cast<MemRefType>(memref.getType()).getNumElements() >= int64_t{1} << 40;
+bool isScratch(Value base) {
+  auto type = cast<MemRefType>(base.getType());
+  return base.getDefiningOp() ||
+         (type.getElementType().isInteger(8) && type.getNumElements() >= int64_t{1} << 40);
 }
 
 class Counter {
@@ -79,9 +84,28 @@ class Counter {
     return true;
   }
 
-  OwnTraffic traffic;
+  OwnTraffic traffic() const {
+    OwnTraffic traffic;
+    for (const auto& [base, moved] : operands) {
+      if (isScratch(base)) {
+        traffic.near += moved.loaded + moved.stored;
+        continue;
+      }
+      auto type = cast<MemRefType>(base.getType());
+      double size = bytesOf(type.getElementType()) * static_cast<double>(type.getNumElements());
+      double most = size <= kSmall ? size : moved.loaded + moved.stored;
+      traffic.loaded += std::min(moved.loaded, most);
+      traffic.stored += std::min(moved.stored, most);
+      traffic.near += std::max(0.0, moved.loaded - most) + std::max(0.0, moved.stored - most);
+    }
+    return traffic;
+  }
 
  private:
+  struct Moved {
+    double loaded = 0, stored = 0;
+  };
+
   bool countOp(Operation& op, double times) {
     if (auto access = accessOf(&op)) {
       add(*access, times);
@@ -93,7 +117,8 @@ class Counter {
     if (op.getNumRegions() > 0)
       return isa<scf::ReduceOp, vector::MaskOp>(op) && countRegions(op, times);
     evaluate(op);
-    // What neither is an access nor pure, a call to a function of numbers aside, would go uncounted.
+    // What neither is an access nor pure, a call to a function of numbers aside, would go
+    // uncounted.
     return isMemoryEffectFree(&op) || isa<func::CallOp, func::ReturnOp, memref::AllocaOp>(op) ||
            op.getDialect()->getNamespace() == "amx" || isa<memref::PrefetchOp>(op);
   }
@@ -109,12 +134,8 @@ class Counter {
     double bytes = bytesOf(access.type);
     if (std::optional<double> lanes = lanesOf(access.mask))
       bytes *= *lanes / static_cast<double>(cast<VectorType>(access.type).getNumElements());
-    bytes *= times;
-    if (isScratch(access.memref)) {
-      traffic.scratch += bytes;
-    } else {
-      (access.isStore ? traffic.stored : traffic.loaded) += bytes;
-    }
+    Moved& moved = operands[baseOf(access.memref)];
+    (access.isStore ? moved.stored : moved.loaded) += bytes * times;
   }
 
   /// Lanes that a mask lets through, if that is known.
@@ -228,6 +249,7 @@ class Counter {
     }
   }
 
+  DenseMap<Value, Moved> operands;
   DenseMap<Value, int64_t> numbers;
 };
 
@@ -244,7 +266,7 @@ std::optional<OwnTraffic> ownTrafficOfText(StringRef text) {
   for (auto function : module->getOps<func::FuncOp>())
     if (!function.isExternal() && !counter.count(function.getBody().front(), 1))
       return std::nullopt;
-  return counter.traffic;
+  return counter.traffic();
 }
 
 FailureOr<std::optional<OwnTraffic>> ownTrafficOf(func::FuncOp kernel, IsaLevel level) {

@@ -8,6 +8,7 @@
 #include <memory>
 #include <string>
 
+#include "compiler/driver/bench/clock.h"
 #include "compiler/driver/bench/floor.h"
 #include "compiler/driver/program.h"
 
@@ -22,20 +23,22 @@ class RateMeter {
 
   /// Times each kernel; the best of the shapes, the better of the two streams. Takes tens of
   /// milliseconds.
-  absl::StatusOr<Rates> measure();
+  absl::StatusOr<Rates> measure(ClockKind clock);
 
  private:
-  /// What a run of an entry point does.
+  /// What a run of an entry point, one launch, does.
   struct Probe {
     std::string entry;
     Work work;
-    double seconds = 0;
   };
 
   RateMeter() = default;
 
   RunningProgram program;
   std::vector<Probe> probes;
+  /// When the last launch ended.
+  ClockKind clock = ClockKind::Wall;
+  double end = 0;
 };
 
 }  // namespace weir::bench

@@ -114,8 +114,9 @@ void printResult(const std::string& file, const Subject& subject, const Measured
               session.isa().c_str(), session.threads(), session.threads() == 1 ? "" : "s");
   std::printf("  compile   %.2f s, from text to program; %s\n", subject.compileSeconds,
               subject.times.str().c_str());
-  std::printf("  time      %s: median of %zu%s; quartiles %s and %s, all from %s to %s\n",
-              humanSeconds(seconds).c_str(), measured.rounds.size(),
+  std::printf("  time      %s%s: median of %zu%s; quartiles %s and %s, all from %s to %s\n",
+              humanSeconds(seconds).c_str(),
+              measured.clock == ClockKind::Wall ? "" : " of the processor", measured.rounds.size(),
               measured.runsAtOnce > 1
                   ? absl::StrCat(", each the mean of ", measured.runsAtOnce).c_str()
                   : "",
@@ -172,6 +173,7 @@ llvm::json::Object resultJson(const std::string& file, const Subject& subject,
                               {"isa", session.isa()},
                               {"threads", session.threads()},
                               {"repeats", static_cast<int64_t>(measured.rounds.size())},
+                              {"clock", measured.clock == ClockKind::Wall ? "wall" : "cpu"},
                               {"runs_at_once", measured.runsAtOnce},
                               {"options", modelOptions(subject)}};
   return llvm::json::Object{{"compile_seconds", subject.compileSeconds},

@@ -107,9 +107,10 @@ assert generated["floor_bytes"] == (104 - 32 + 2 * 4) * 4 + 2 * 4 * 4 + 8 + 2 * 
 assert load("prefill.json")["floor_flops"] == token * 16
 CHECK
 
-"$weir" bench model.mlir --threads=1 --repeats=1 --kernels --entry=eval > out.txt
-grep -q 'floor .* of it reached' out.txt && grep -q ' k_scan' out.txt || fail "weir bench: $(cat out.txt)"
+"$weir" bench model.mlir --threads=1 --repeats=1 --kernels --entry=eval --clock=cpu > out.txt
+grep -q 'of the processor' out.txt && grep -q 'floor .* of it reached' out.txt && grep -q ' k_scan' out.txt || fail "weir bench: $(cat out.txt)"
 refuses "--entry can't be 'dance': there are train_step, eval, step and prefill" bench model.mlir --entry=dance
+refuses "--clock=cpu adds up" bench model.mlir --clock=cpu --threads=2
 refuses '--warmup and --repeats must be at least 1' bench model.mlir --repeats=0
 refuses "has no option 'depth'" bench model.mlir --set depth=3
 echo passed

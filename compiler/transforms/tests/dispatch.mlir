@@ -6,7 +6,7 @@
 // rows needs every row first.
 // CHECK-LABEL: func.func @layer
 // CHECK: %[[Y:.*]] = weir.launch @[[K:.*]](%arg0, %arg1, %arg2, %arg3, %arg4)
-// CHECK: %[[S:.*]] = weir.launch @[[SUM:.*]](%[[Y]])
+// CHECK: %[[S:.*]] = weir.launch @[[SUM:.*]](%[[Y]]) {weir.apart = ["what reads it sums over its rows"]}
 // CHECK: return %[[Y]], %[[S]]
 // CHECK: func.func private @[[K]]
 // CHECK-SAME: weir.kernel, weir.row_rank = 2 : i64
