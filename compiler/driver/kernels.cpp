@@ -14,7 +14,6 @@
 #include "compiler/driver/bench/own_traffic.h"
 #include "compiler/driver/bench/subject.h"
 #include "compiler/driver/flags.h"
-#include "compiler/transforms/plan.h"
 #include "runtime/base/human.h"
 
 namespace weir {
@@ -173,23 +172,16 @@ void printJson(const Listing& listing) {
 absl::Status printKernels(Workspace& workspace, const LoadedModel& loaded) {
   absl::StatusOr<std::string> entry = bench::entryName(loaded);
   if (!entry.ok()) return entry.status();
-  absl::StatusOr<bench::EntryModule> made = bench::entryModule(workspace, loaded, *entry);
-  if (!made.ok()) return made.status();
-  double residuals = bench::residualBytes(*made->module);
-  if (absl::Status status = formKernels(workspace, *made->module); !status.ok()) return status;
-  mlir::FailureOr<ModulePlan> plan = planModule(*made->module);
-  if (mlir::failed(plan)) return workspace.failed();
-
-  std::vector<LaunchFacts> launches = bench::launchesOf(*made->module, *entry);
-  absl::StatusOr<std::vector<Kernel>> kernels = kernelsOf(workspace, *made->module, launches);
+  absl::StatusOr<bench::EntrySource> source = bench::entrySource(workspace, loaded, *entry);
+  if (!source.ok()) return source.status();
+  absl::StatusOr<bench::PlannedModule> planned = bench::planSource(workspace, source->program);
+  if (!planned.ok()) return planned.status();
+  mlir::ModuleOp module = *planned->module;
+  std::vector<LaunchFacts> launches = bench::launchesOf(module, *entry);
+  absl::StatusOr<std::vector<Kernel>> kernels = kernelsOf(workspace, module, launches);
   if (!kernels.ok()) return kernels.status();
-  Listing listing{*std::move(kernels), passagesOf(launches), {}};
-  for (const PlannedEntry& planned : plan->entries) {
-    if (planned.name != *entry) continue;
-    listing.floor = bench::floorOf({loaded, *entry, static_cast<double>(made->batch),
-                                    static_cast<double>(made->length), made->precision, residuals,
-                                    *made->module, plan->shared.variables, planned.inputs});
-  }
+  Listing listing{*std::move(kernels), passagesOf(launches),
+                  bench::floorOf(loaded, *source, *planned, *entry)};
   absl::GetFlag(FLAGS_json) ? printJson(listing) : print(listing, *entry);
   return absl::OkStatus();
 }

@@ -32,7 +32,7 @@ struct Work {
 /// Bytes that forward hands to backward: the residuals of `partition`, before kernels are formed.
 double residualBytes(mlir::ModuleOp module);
 
-/// An entry point that was made from a model: `train_step`, `eval`, `step` or `prefill`, on inputs
+/// An entry point of a model's program: `train_step`, `eval`, `step` or `prefill`, on inputs
 /// of `batch` x `length`.
 struct FloorSubject {
   const LoadedModel& loaded;

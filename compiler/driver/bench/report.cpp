@@ -194,6 +194,7 @@ llvm::json::Object resultJson(const std::string& file, const Subject& subject,
                             {"floor_fraction", result.fraction.median},
                             {"floor_fraction_spread", spreadJson(result.fraction)},
                             {"kernels_compiled", subject.times.program.kernels},
+                            {"compiled_from_cache", subject.times.isFromCache},
                             {"launches", static_cast<int64_t>(subject.launches.size())},
                             {"settings", std::move(settings)}};
 }

@@ -69,9 +69,9 @@ absl::StatusOr<std::string> entryName(const LoadedModel& loaded) {
   return entry;
 }
 
-absl::StatusOr<EntryModule> entryModule(Workspace& workspace, const LoadedModel& loaded,
+absl::StatusOr<EntrySource> entrySource(Workspace& workspace, const LoadedModel& loaded,
                                         const std::string& entry) {
-  EntryModule made;
+  EntrySource made;
   if (isStream(entry)) {
     if (absl::Status status = checkReadsText(loaded); !status.ok()) return status;
     absl::StatusOr<StreamSettings> settings = streamSettings(loaded);
@@ -80,9 +80,9 @@ absl::StatusOr<EntryModule> entryModule(Workspace& workspace, const LoadedModel&
     settings->chunk = entry == "prefill" ? absl::GetFlag(FLAGS_chunk) : 0;
     if (settings->batch <= 0 || (entry == "prefill" && settings->chunk <= 0))
       return absl::InvalidArgumentError("--batch and --chunk must be above 0");
-    auto module = streamModule(workspace, loaded, *settings);
-    if (!module.ok()) return module.status();
-    made.module = *std::move(module);
+    auto source = streamSource(workspace, loaded, *settings);
+    if (!source.ok()) return source.status();
+    made.program = *std::move(source);
     made.batch = settings->batch;
     made.length = entry == "prefill" ? settings->chunk : 1;
     made.precision = settings->precision;
@@ -90,14 +90,38 @@ absl::StatusOr<EntryModule> entryModule(Workspace& workspace, const LoadedModel&
   }
   absl::StatusOr<std::unique_ptr<runtime::Task>> task = makeTaskOrRandom(workspace, loaded);
   if (!task.ok()) return task.status();
-  auto module = trainingModule(workspace, loaded, **task, /*evaluateOnly=*/entry == "eval");
-  if (!module.ok()) return module.status();
-  made.module = *std::move(module);
+  auto source = trainingSource(workspace, loaded, **task, /*evaluateOnly=*/entry == "eval");
+  if (!source.ok()) return source.status();
+  made.program = *std::move(source);
   made.batch = (*task)->spec().targets.shape[0];
   made.length = (*task)->spec().targets.shape[1];
   made.precision = ExperimentOp(loaded.experiment).getPrecision();
   made.task = *std::move(task);
   return made;
+}
+
+absl::StatusOr<PlannedModule> planSource(Workspace& workspace, const ProgramSource& source) {
+  PlannedModule planned;
+  auto module = source.module();
+  if (!module.ok()) return module.status();
+  planned.module = *std::move(module);
+  planned.residuals = residualBytes(*planned.module);
+  if (absl::Status status = formKernels(workspace, *planned.module); !status.ok()) return status;
+  FailureOr<ModulePlan> plan = planModule(*planned.module);
+  if (failed(plan)) return workspace.failed();
+  planned.plan = std::move(*plan);
+  return planned;
+}
+
+Work floorOf(const LoadedModel& loaded, const EntrySource& source, const PlannedModule& planned,
+             const std::string& entry) {
+  for (const PlannedEntry& point : planned.plan.entries) {
+    if (point.name != entry) continue;
+    return floorOf({loaded, entry, static_cast<double>(source.batch),
+                    static_cast<double>(source.length), source.precision, planned.residuals,
+                    *planned.module, planned.plan.shared.variables, point.inputs});
+  }
+  return {};
 }
 
 absl::StatusOr<std::unique_ptr<Subject>> prepare(Workspace& workspace, const std::string& file) {
@@ -109,28 +133,30 @@ absl::StatusOr<std::unique_ptr<Subject>> prepare(Workspace& workspace, const std
   absl::StatusOr<std::string> entry = entryName(subject->loaded);
   if (!entry.ok()) return entry.status();
   subject->entry = *entry;
-  absl::StatusOr<EntryModule> made = entryModule(workspace, subject->loaded, *entry);
+  absl::StatusOr<EntrySource> made = entrySource(workspace, subject->loaded, *entry);
   if (!made.ok()) return made.status();
-  subject->module = std::move(made->module);
-  subject->batch = made->batch;
-  subject->length = made->length;
-  subject->precision = made->precision;
-  double residuals = residualBytes(*subject->module);
-  absl::StatusOr<RunningProgram> program =
-      startModule(workspace, *subject->module, &subject->times);
+  absl::StatusOr<RunningProgram> program = startSource(workspace, made->program, &subject->times);
   if (!program.ok()) return program.status();
   subject->program = *std::move(program);
   subject->compileSeconds =
       std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
 
+  subject->batch = made->batch;
+  subject->length = made->length;
+  subject->precision = made->precision;
   if (absl::Status status = initialize(*subject->program.session); !status.ok()) return status;
   if (absl::Status status = fillInputs(*subject, made->task.get()); !status.ok()) return status;
-  subject->launches = launchesOf(*subject->module, *entry);
-  const runtime::Program& loadedProgram = subject->program.session->program();
-  subject->floor = floorOf({subject->loaded, *entry, static_cast<double>(subject->batch),
-                            static_cast<double>(subject->length), subject->precision, residuals,
-                            *subject->module, loadedProgram.variables,
-                            loadedProgram.FindEntryPoint(*entry)->inputs});
+  // A step may read several of the task's batches.
+  made->batch = subject->batch;
+  absl::StatusOr<PlannedModule> planned = planSource(workspace, made->program);
+  if (!planned.ok()) return planned.status();
+  subject->planned = *std::move(planned);
+  subject->launches = launchesOf(*subject->planned.module, *entry);
+  size_t launched = subject->program.session->program().FindEntryPoint(*entry)->launches.size();
+  if (subject->launches.size() != launched)
+    return absl::InternalError(absl::StrCat("the program has ", launched, " launches, its plan ",
+                                            subject->launches.size()));
+  subject->floor = floorOf(subject->loaded, *made, subject->planned, *entry);
   return subject;
 }
 

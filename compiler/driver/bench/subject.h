@@ -10,8 +10,33 @@
 #include "compiler/driver/bench/floor.h"
 #include "compiler/driver/bench/kernel_facts.h"
 #include "compiler/driver/program.h"
+#include "compiler/transforms/plan.h"
 
 namespace weir::bench {
+
+/// A program with an entry point: `train_step` and `eval` of an experiment, `step` and `prefill` of
+/// a stream. --batch and --chunk are those of a stream.
+struct EntrySource {
+  ProgramSource program;
+  int64_t batch = 0, length = 0;
+  Precision precision = Precision::F32;
+  /// Null for streams.
+  std::unique_ptr<runtime::Task> task;
+};
+absl::StatusOr<EntrySource> entrySource(Workspace& workspace, const LoadedModel& loaded,
+                                        const std::string& entry);
+
+/// The module of such a program after planning, and what was kept for backward.
+struct PlannedModule {
+  mlir::OwningOpRef<mlir::ModuleOp> module;
+  ModulePlan plan;
+  double residuals = 0;
+};
+absl::StatusOr<PlannedModule> planSource(Workspace& workspace, const ProgramSource& source);
+
+/// The floor of an entry point of a planned program.
+Work floorOf(const LoadedModel& loaded, const EntrySource& source, const PlannedModule& planned,
+             const std::string& entry);
 
 struct Subject {
   LoadedModel loaded;
@@ -19,8 +44,7 @@ struct Subject {
   Precision precision = Precision::F32;
   /// Shape of the tokens that a run reads.
   int64_t batch = 0, length = 0;
-  /// The program's module after planning.
-  mlir::OwningOpRef<mlir::ModuleOp> module;
+  PlannedModule planned;
   std::vector<LaunchFacts> launches;
   Work floor;
   RunningProgram program;
@@ -35,18 +59,6 @@ struct Subject {
  private:
   std::vector<runtime::HostTensor> outputs;
 };
-
-/// The module of an entry point: `train_step` and `eval` of an experiment, `step` and `prefill` of
-/// a stream. --batch and --chunk are those of a stream.
-struct EntryModule {
-  mlir::OwningOpRef<mlir::ModuleOp> module;
-  int64_t batch = 0, length = 0;
-  Precision precision = Precision::F32;
-  /// Null for streams.
-  std::unique_ptr<runtime::Task> task;
-};
-absl::StatusOr<EntryModule> entryModule(Workspace& workspace, const LoadedModel& loaded,
-                                        const std::string& entry);
 
 /// --entry, or what it is without the flag.
 absl::StatusOr<std::string> entryName(const LoadedModel& loaded);
