@@ -6,6 +6,7 @@
 #include "mlir/Dialect/Linalg/IR/Linalg.h"
 #include "mlir/Dialect/Tensor/IR/Tensor.h"
 
+#include "compiler/dialect/attention_ops.h"
 #include "compiler/dialect/cost.h"
 #include "compiler/dialect/embedding_ops.h"
 #include "compiler/dialect/recurrence_ops.h"
@@ -36,7 +37,37 @@ double timesRun(Operation* op) {
   return times;
 }
 
+double sizeOf(Value value, int64_t dim) {
+  return static_cast<double>(cast<RankedTensorType>(value.getType()).getDimSize(dim));
+}
+
+/// Products of attention that is a kernel, by q (queries, of s features), v (of e) and the keys
+/// that a query sees on average: two products of a pair forward, and backward four more than the
+/// scores, which are computed again. Across chunks there are two products with the state forward,
+/// four backward.
+double attentionFlops(Operation* op) {
+  auto count = [](Value q, Value v, double seen, bool isBackward, bool hasState) {
+    double tokens = sizeOf(q, 0) * sizeOf(q, 1), s = sizeOf(q, 2), e = sizeOf(v, 2);
+    double pair = isBackward ? 6 * s + 4 * e : 2 * s + 2 * e;
+    double state = hasState ? (isBackward ? 8 : 4) * s * e : 0;
+    return tokens * (seen * pair + state);
+  };
+  if (auto mixed = dyn_cast<MixedChunksOp>(op))
+    return count(mixed.getQuadQ(), mixed.getV(),
+                 (static_cast<double>(mixed.getChunkSize()) + 1) / 2, false, true);
+  if (auto mixed = dyn_cast<MixedChunksVjpOp>(op))
+    return count(mixed.getQuadQ(), mixed.getV(),
+                 (static_cast<double>(mixed.getChunkSize()) + 1) / 2, true, true);
+  auto vjp = dyn_cast<AttentionVjpOp>(op);
+  if (!vjp) return 0;
+  double seen = sizeOf(vjp.getK(), 1);
+  if (vjp.getWindow() == "causal") seen = (seen + 1) / 2;
+  if (vjp.getWindowSize()) seen = static_cast<double>(*vjp.getWindowSize());
+  return count(vjp.getQ(), vjp.getV(), seen, true, false);
+}
+
 double productFlops(Operation* op) {
+  if (double flops = attentionFlops(op)) return flops;
   if (auto generic = dyn_cast<linalg::GenericOp>(op))
     return isContraction(generic) ? 2.0 * static_cast<double>(numPoints(generic)) : 0;
   // The ops in a recurrence are counted one by one.

@@ -20,7 +20,8 @@ void markParts(mlir::ModuleOp module);
 
 /// Of a kernel, whoever launches it.
 struct KernelFacts {
-  /// Operations of its matrix products, masked pairs included.
+  /// Operations of its matrix products, those that it does again included. Of attention that is one
+  /// op, without the pairs that a causal mask hides; of products under a mask, with them.
   double flops = 0;
   /// Distinct bytes that it reads of each argument: all of it, or of a table the rows that are
   /// looked up, or of a tensor the slices that are taken.
