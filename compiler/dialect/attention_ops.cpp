@@ -159,7 +159,14 @@ LogicalResult AttentionOp::inferReturnTypes(MLIRContext*, std::optional<Location
         wide));
   return success();
 }
-bool AttentionOp::isCompatibleReturnTypes(TypeRange l, TypeRange r) { return compatible(l, r); }
+/// The result may be rounded.
+bool AttentionOp::isCompatibleReturnTypes(TypeRange inferred, TypeRange actual) {
+  SmallVector<Type> types(inferred);
+  if (!actual.empty() && getElementTypeOrSelf(actual[0]).isBF16() &&
+      getElementTypeOrSelf(types[0]).isF32())
+    types[0] = cast<RankedTensorType>(types[0]).clone(getElementTypeOrSelf(actual[0]));
+  return compatible(types, actual);
+}
 
 LogicalResult AttentionOp::parameterSpecs(TypeRange, ArrayRef<int64_t>,
                                           SmallVectorImpl<ParameterSpec>&) {
@@ -178,6 +185,7 @@ SmallVector<OpOperand*> AttentionOp::autocastOperands() {
   return {&getQMutable(), &getKMutable(), &getVMutable()};
 }
 SmallVector<Value> AttentionOp::roundedResults() { return {getResult()}; }
+bool AttentionOp::roundsItself() { return true; }
 bool AttentionOp::isCausal() { return getWindow() != "full"; }
 
 Cost AttentionOp::cost() {
@@ -286,6 +294,10 @@ Decomposed AttentionOp::decomposeOperation(OpBuilder& b) {
         shapeOf(out), wide, {out, getGate()}, {l.identity(3), l.identity(3)},
         [&](ElementwiseBuilder e, ValueRange v) { return e.mul(v[0], e.cast(v[1], wide)); });
   }
+  Type element = getElementTypeOrSelf(getResult().getType());
+  if (element != wide)
+    out = l.elementwise(shapeOf(out), element, out, l.identity(3),
+                        [&](ElementwiseBuilder e, ValueRange v) { return e.cast(v[0], element); });
   SmallVector<Value> results{out};
   if (logSum) results.push_back(logSum);
   return results;

@@ -17,7 +17,7 @@ def Weir_AttentionOp : Weir_Op<"attention", [
     DeclareOpInterfaceMethods<TimeMixingOpInterface, ["bindSegments", "bindStart", "isCausal"]>,
     DeclareOpInterfaceMethods<StreamableOpInterface, ["stateSpecs", "buildStep"]>,
     DeclareOpInterfaceMethods<AggregatedOpInterface, ["decomposeOperation"]>,
-    DeclareOpInterfaceMethods<AutocastOpInterface, ["autocastOperands", "roundedResults"]>,
+    DeclareOpInterfaceMethods<AutocastOpInterface, ["autocastOperands", "roundedResults", "roundsItself"]>,
     DeclareOpInterfaceMethods<DifferentiableOpInterface, ["buildVjp"]>,
     DeclareOpInterfaceMethods<CostOpInterface, ["cost"]>]> {
   let summary = "attention over all pairs of tokens of a row";

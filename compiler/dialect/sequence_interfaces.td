@@ -153,6 +153,8 @@ def AutocastOpInterface : OpInterface<"AutocastOpInterface"> {
         Whether the results must not be rounded when they are stored, as logits mustn't. Other results are kept as
         bf16 between kernels.
       }], "bool", "keepsF32Result", (ins), [{}], [{ return false; }]>,
+    InterfaceMethod<"Whether the op may give its rounded results as bf16 itself, if nobody reads them otherwise.", "bool",
+      "roundsItself", (ins), [{}], [{ return false; }]>,
     InterfaceMethod<"The results that may be rounded, unless none may: not states, which are sums over many tokens.",
       "::llvm::SmallVector<::mlir::Value>", "roundedResults", (ins), [{}],
       [{ return ::llvm::SmallVector<::mlir::Value>($_op->getResults()); }]>,

@@ -66,6 +66,15 @@ class Rounding {
   DenseMap<Value, Value> known;
 };
 
+/// An op whose result is read rounded only gives it so.
+void roundInside(Value result) {
+  auto rounded = result.hasOneUse() ? dyn_cast<arith::TruncFOp>(*result.user_begin()) : nullptr;
+  if (!rounded || !narrowed(result.getType())) return;
+  result.setType(rounded.getType());
+  rounded.getResult().replaceAllUsesWith(result);
+  rounded.erase();
+}
+
 struct Autocast : impl::AutocastBase<Autocast> {
   using AutocastBase::AutocastBase;
 
@@ -82,6 +91,10 @@ struct Autocast : impl::AutocastBase<Autocast> {
     }
     for (Operation& op : llvm::make_early_inc_range(llvm::reverse(function.front()))) {
       if (isa<arith::ExtFOp>(op) && op.use_empty()) op.erase();
+    }
+    for (AutocastOpInterface op : ops) {
+      if (!op.roundsItself()) continue;
+      for (Value result : op.roundedResults()) roundInside(result);
     }
   }
 };

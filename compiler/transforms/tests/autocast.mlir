@@ -62,6 +62,18 @@ func.func @attention(%x: tensor<2x3x4xf32>, %w: tensor<12x4xf32>) -> tensor<2x3x
   return %o : tensor<2x3x4xf32>
 }
 
+// Attention that only a product reads gives bf16.
+// CHECK-LABEL: @attention_for_a_product
+// CHECK: %[[O:.*]] = weir.attention {{.*}} -> tensor<2x3x4xbf16>
+// CHECK-NEXT: weir.linear %[[O]]
+// KERNELS-LABEL: @attention_for_a_product
+func.func @attention_for_a_product(%x: tensor<2x3x4xf32>, %w: tensor<5x4xf32>) -> tensor<2x3x5xf32> {
+  %o = weir.attention %x, %x, %x kernel("softmax") window("causal")
+      : (tensor<2x3x4xf32>, tensor<2x3x4xf32>, tensor<2x3x4xf32>) -> tensor<2x3x4xf32>
+  %y = weir.linear %o params(%w : tensor<5x4xf32>) : tensor<2x3x4xf32> -> tensor<2x3x5xf32>
+  return %y : tensor<2x3x5xf32>
+}
+
 // A scan reads its gate in bf16 and computes in f32.
 // CHECK-LABEL: @scan
 // KERNELS-LABEL: @scan
