@@ -1,10 +1,11 @@
-// Runs an entry point of a compiled program as often as it is told to, and stays alive in between, so that other processes
-// can take turns with it. Usage:
+// Runs an entry point of a compiled program as often as it is told to, and stays alive in between,
+// so that other processes can take turns with it. Usage:
 //
 //   worker PROGRAM ENTRY INPUTS.safetensors [PARAMETERS.safetensors]
 //
-// A line with a number on stdin asks for so many runs; the answer is one JSON object: `seconds` of each run, `kernels`
-// (seconds inside of kernels, without copies of inputs and outputs), `loss` where there is one, `peak_bytes` of the process.
+// A line with a number on stdin asks for so many runs; the answer is one JSON object: `seconds` of
+// each run, `kernels` (seconds inside of kernels, without copies of inputs and outputs), `loss`
+// where there is one, `peak_bytes` of the process.
 #include <sys/resource.h>
 
 #include <chrono>
