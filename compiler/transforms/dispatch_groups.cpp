@@ -96,6 +96,8 @@ class Grouping {
   /// Says of each value that a group reads from another one why it isn't computed in the group.
   void explainBorders();
 
+  int64_t borderAfter(int64_t at);
+
   /// Whether a path leads from `from` to `to` through a third group.
   bool reachesThroughOthers(Group* from, Group* to);
 
@@ -305,8 +307,24 @@ StringRef Grouping::drawback(Group* a, Group* b, int64_t rowRank, const RowLoops
   return "rows in common are too few to keep threads busy";
 }
 
+/// The first position from `at` on that no group lies on both sides of: what comes after it leads
+/// to nothing before it.
+int64_t Grouping::borderAfter(int64_t at) {
+  for (bool grows = true; grows;) {
+    grows = false;
+    for (const GroupPtr& group : groups) {
+      if (group->ops.size() == 1 || firstPosition(group.get()) > at) continue;
+      int64_t last = lastPosition(group.get());
+      if (last <= at) continue;
+      at = last;
+      grows = true;
+    }
+  }
+  return at;
+}
+
 bool Grouping::reachesThroughOthers(Group* from, Group* to) {
-  int64_t last = lastPosition(to);
+  int64_t last = borderAfter(lastPosition(to));
   DenseSet<Group*> seen;
   SmallVector<Group*> stack;
   bool found = false;
