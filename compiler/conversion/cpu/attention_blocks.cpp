@@ -91,12 +91,8 @@ void AttentionBlocks::enter(Value row, Value head) {
   firstSeen = b.constant(0);
   if (older == 0) return;
   const TensorValue& position = f.tensors[s.position];
-  Access access;
-  access.memref = position.memref;
-  access.scalar = position.scalar;
-  access.element = position.element;
-  Value at = b.constant(position.offset);
-  if (position.start) at = b.add(at, position.start);
+  Access access = f.origin(position);
+  Value at = access.base;
   if (!position.shape.empty() && !position.scalar) at = b.offset(at, row, position.strides[0]);
   Value before = arith::IndexCastOp::create(b, b.getIndexType(), loadScalar(b, access, at));
   firstSeen = b.maximum(b.constant(0), b.sub(b.constant(older), before));
@@ -169,12 +165,8 @@ AttentionBlocks::Lanes AttentionBlocks::lanes(Value query) {
   lanes.numbers = arith::AddIOp::create(b, b.splat(first, tiles.lanes()), iota);
   if (!s.segments) return lanes;
   const TensorValue& segments = f.tensors[s.segments];
-  Access access;
-  access.memref = segments.memref;
-  access.scalar = segments.scalar;
-  access.element = segments.element;
-  Value at = b.constant(segments.offset);
-  if (segments.start) at = b.add(at, segments.start);
+  Access access = f.origin(segments);
+  Value at = access.base;
   int64_t stride = segments.scalar ? 0 : segments.strides[1];
   if (!segments.scalar) at = b.offset(b.offset(at, row, segments.strides[0]), query, stride);
   Value mask = vector::CreateMaskOp::create(b, VectorType::get({tiles.lanes()}, b.getI1Type()),
@@ -186,16 +178,11 @@ AttentionBlocks::Lanes AttentionBlocks::lanes(Value query) {
 /// Older tokens that are seen at all are of the first query's document.
 Value AttentionBlocks::segmentOf(Value key) {
   const TensorValue& segments = f.tensors[s.segments];
-  Access access;
-  access.memref = segments.memref;
-  access.scalar = segments.scalar;
-  access.element = segments.element;
   if (segments.scalar) return segments.scalar;
+  Access access = f.origin(segments);
   Value query = b.maximum(b.add(key, -older), b.constant(0));
   query = b.minimum(query, b.constant(queries - 1));
-  Value at = b.constant(segments.offset);
-  if (segments.start) at = b.add(at, segments.start);
-  at = b.offset(b.offset(at, row, segments.strides[0]), query, segments.strides[1]);
+  Value at = b.offset(b.offset(access.base, row, segments.strides[0]), query, segments.strides[1]);
   return loadScalar(b, access, at);
 }
 

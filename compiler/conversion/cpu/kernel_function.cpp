@@ -61,6 +61,17 @@ LogicalResult addLinear(AffineExpr expr, int64_t factor, SmallVectorImpl<int64_t
 
 }  // namespace
 
+Access KernelFunction::origin(const TensorValue& tensor) {
+  Access access;
+  access.memref = tensor.memref;
+  access.scalar = tensor.scalar;
+  access.element = tensor.element;
+  if (tensor.scalar) return access;
+  access.base = b.constant(tensor.offset);
+  if (tensor.start) access.base = b.add(access.base, tensor.start);
+  return access;
+}
+
 FailureOr<Access> KernelFunction::access(Operation* op, const TensorValue& tensor, AffineMap map) {
   Access result;
   result.element = tensor.element;

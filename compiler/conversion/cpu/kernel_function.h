@@ -51,6 +51,8 @@ struct KernelFunction {
   /// not linear.
   mlir::FailureOr<Access> access(mlir::Operation* op, const TensorValue& tensor,
                                  mlir::AffineMap map);
+  /// The first element of `tensor`, without strides. A scalar has no base.
+  Access origin(const TensorValue& tensor);
   /// Storage of a view of `source`, for tensor.extract_slice, expand_shape and collapse_shape;
   /// empty if `op` is none of them.
   mlir::FailureOr<std::optional<TensorValue>> viewOf(mlir::Operation* op);

@@ -80,20 +80,9 @@ MixedChunks::MixedChunks(KernelFunction& f, const MixedInputs& in, const ChunkSi
       t(f, getElementTypeOrSelf(in.v.getType()),
         accumulatorType(getElementTypeOrSelf(in.v.getType())), threadOffset) {}
 
-Access MixedChunks::accessOf(const TensorValue& tensor) {
-  Access access;
-  access.memref = tensor.memref;
-  access.scalar = tensor.scalar;
-  access.element = tensor.element;
-  if (tensor.scalar) return access;
-  access.base = b.constant(tensor.offset);
-  if (tensor.start) access.base = b.add(access.base, tensor.start);
-  return access;
-}
-
 Matrix MixedChunks::chunkOf(const TensorValue& tensor, Value g) {
   Matrix m;
-  m.access = accessOf(tensor);
+  m.access = f.origin(tensor);
   m.rows = size.chunk;
   m.columns = tensor.shape[2];
   Value first = b.mul(g, size.chunk);
@@ -124,7 +113,7 @@ Matrix MixedChunks::chunkOf(const TensorValue& tensor, Value g, Matrix& buffer, 
 
 Matrix MixedChunks::meansOf(const TensorValue& means, Value g) {
   Matrix m;
-  m.access = accessOf(means);
+  m.access = f.origin(means);
   m.rows = size.lin;
   m.columns = size.features;
   if (means.scalar) return m;
@@ -149,7 +138,7 @@ std::optional<Matrix> MixedChunks::biasMatrix(int64_t offset, int64_t rows, int6
   if (!in.bias) return std::nullopt;
   const TensorValue& bias = f.tensors[in.bias];
   Matrix m;
-  m.access = accessOf(bias);
+  m.access = f.origin(bias);
   m.rows = rows;
   m.columns = columns;
   if (bias.scalar) return m;

@@ -101,7 +101,6 @@ class MixedChunks {
   mlir::Value row;
 
  private:
-  Access accessOf(const TensorValue& tensor);
 };
 
 }  // namespace weir

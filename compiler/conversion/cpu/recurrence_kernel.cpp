@@ -62,13 +62,8 @@ class RecurrenceEmitter {
 };
 
 Access RecurrenceEmitter::rowAccess(const TensorValue& tensor, Value row) {
-  Access access;
-  access.memref = tensor.memref;
-  access.scalar = tensor.scalar;
-  access.element = tensor.element;
+  Access access = f.origin(tensor);
   if (tensor.scalar) return access;
-  access.base = b.constant(tensor.offset);
-  if (tensor.start) access.base = b.add(access.base, tensor.start);
   access.base = b.offset(access.base, row, tensor.strides[0]);
   access.strides.assign(tensor.strides.begin() + 1, tensor.strides.end());
   return access;
