@@ -9,6 +9,7 @@
 // reloading C costs more than the cache misses it would save.
 
 #include "compiler/conversion/cpu/product.h"
+#include "compiler/conversion/cpu/tile_products.h"
 #include "mlir/Dialect/AMX/AMXDialect.h"
 #include "mlir/Dialect/Arith/IR/Arith.h"
 #include "mlir/Dialect/MemRef/IR/MemRef.h"
@@ -43,23 +44,6 @@ struct PairSource {
 
 Value createMask(KernelBuilder& b, Value size) {
   return vector::CreateMaskOp::create(b, VectorType::get({kSide}, b.getI1Type()), ValueRange{size});
-}
-
-/// 16 x 16 words with rows and columns exchanged, in four rounds of exchanges of blocks.
-ValueList transposed(KernelBuilder& b, ValueList rows) {
-  for (int64_t block = 1; block < kSide; block *= 2)
-    for (int64_t i = 0; i < kSide; ++i) {
-      if (i & block) continue;
-      SmallVector<int64_t> first, second;
-      for (int64_t c = 0; c < kSide; ++c) {
-        first.push_back(c & block ? kSide + (c ^ block) : c);
-        second.push_back(c & block ? kSide + c : c ^ block);
-      }
-      Value x = rows[i], y = rows[i | block];
-      rows[i] = vector::ShuffleOp::create(b, x, y, first);
-      rows[i | block] = vector::ShuffleOp::create(b, x, y, second);
-    }
-  return rows;
 }
 
 /// Words of pair `p` for the 16 x from x0 on; x is walked by unit stride.
