@@ -79,17 +79,21 @@ std::vector<float> valuesOf(bool narrow, int64_t count, uint64_t seed) {
   return values;
 }
 
+void reportProduct(const char* what, LoadedKernel& kernel, const std::vector<void*>& buffers,
+                   int64_t m, int64_t n, int64_t k) {
+  kernel.run(buffers, threads());
+  double s = seconds([&] { kernel.runAgain(buffers); });
+  llvm::outs() << llvm::format("%-28s %5ld x %5ld x %5ld: %8.3f ms %7.1f GFLOP/s\n", what, m, n, k,
+                               s * 1e3, 2e-9 * m * n * k / s);
+}
+
 void benchmarkProduct(const char* what, const std::string& text, int64_t m, int64_t n, int64_t k,
                       IsaLevel level) {
   auto kernel = LoadedKernel::create(fill(text, {{'M', m}, {'N', n}, {'K', k}}), level);
   if (!kernel) return;
   bool narrow = text.find("bf16") != std::string::npos;
   auto a = valuesOf(narrow, m * k, 1), b = valuesOf(narrow, k * n, 2), c = randomValues(m * n, 3);
-  std::vector<void*> buffers = {a.data(), b.data(), c.data()};
-  kernel->run(buffers, threads());
-  double s = seconds([&] { kernel->runAgain(buffers); });
-  llvm::outs() << llvm::format("%-28s %5ld x %5ld x %5ld: %8.3f ms %7.1f GFLOP/s\n", what, m, n, k,
-                               s * 1e3, 2e-9 * m * n * k / s);
+  reportProduct(what, *kernel, {a.data(), b.data(), c.data()}, m, n, k);
 }
 
 void benchmarkElementwise(IsaLevel level) {
@@ -163,11 +167,8 @@ void benchmarkGatedProduct(int64_t m, int64_t n, int64_t k, IsaLevel level) {
   if (!kernel) return;
   auto a = valuesOf(true, m * k, 1), b = valuesOf(true, k * n, 2), bias = randomValues(n, 3),
        c = randomValues(m * n, 4);
-  std::vector<void*> buffers = {a.data(), b.data(), bias.data(), c.data()};
-  kernel->run(buffers, threads());
-  double s = seconds([&] { kernel->runAgain(buffers); });
-  llvm::outs() << llvm::format("%-28s %5ld x %5ld x %5ld: %8.3f ms %7.1f GFLOP/s\n",
-                               "bf16, bias, silu, to bf16", m, n, k, s * 1e3, 2e-9 * m * n * k / s);
+  reportProduct("bf16, bias, silu, to bf16", *kernel, {a.data(), b.data(), bias.data(), c.data()},
+                m, n, k);
 }
 
 void run(llvm::StringRef only) {

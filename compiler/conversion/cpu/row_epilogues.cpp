@@ -320,10 +320,10 @@ FailureOr<LoopNest> RowsEmitter::segmentNest(Operation* product, size_t segment,
   Value sums = product->getResult(0);
   Type compute = f.tensors[sums].element;
   values[sums] = block.addArgument(compute, b.getLoc());
-  Access placeholder;
-  placeholder.element = compute;
-  placeholder.strides.assign(rows.size() + 1, 0);
-  fused.inputs.push_back(placeholder);
+  Access ofSums;
+  ofSums.element = compute;
+  ofSums.strides.assign(rows.size() + 1, 0);
+  fused.inputs.push_back(ofSums);
   auto inSegment = [&](Access access, int64_t start) {
     if (access.isScalar()) return access;
     int64_t row = access.strides[split], column = access.strides.back();
