@@ -36,4 +36,28 @@ def Weir_Precision : I32EnumAttr<"Precision", "the number format of a run", [
   let cppNamespace = "::weir";
 }
 
+def Weir_TilesAttr : AttrDef<Weir_Dialect, "Tiles"> {
+  let mnemonic = "tiles";
+  let summary = "how a product is taken apart";
+  let description = [{
+    As the attribute `weir.tiles` of an op that is a product, it says how the product C = A B of `m` rows, `n` columns and
+    sums of `k` terms is computed. What is left out, the cost model of the target chooses.
+
+    - `rows`, `columns`: the block of C that a thread computes at once;
+    - `group`: columns of B that stay in the second cache while rows pass by;
+    - `depth`: terms that are added up between two visits of C (tiles of AMX always add up all of them);
+    - `parts`: into how many sums, on several threads, each sum is split. Only this changes results, by rounding.
+
+    ```mlir
+    %k = weir.linear %x, "up" [4 * %e] {weir.tiles = #weir.tiles<rows = 128, group = 512>} : tensor<?x?x?xf32>
+    ```
+  }];
+  let parameters = (ins
+    DefaultValuedParameter<"int64_t", "0">:$rows, DefaultValuedParameter<"int64_t", "0">:$columns,
+    DefaultValuedParameter<"int64_t", "0">:$group, DefaultValuedParameter<"int64_t", "0">:$depth,
+    DefaultValuedParameter<"int64_t", "0">:$parts);
+  let assemblyFormat = "`<` struct(params) `>`";
+  let genVerifyDecl = 1;
+}
+
 #endif  // WEIR_COMPILER_DIALECT_ATTRIBUTES_TD_

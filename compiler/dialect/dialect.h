@@ -28,4 +28,9 @@ using mlir::Value;
 #define GET_TYPEDEF_CLASSES
 #include "compiler/dialect/types.h.inc"
 
+namespace weir {
+/// On an op that is a product, or becomes one: a TilesAttr.
+inline constexpr llvm::StringLiteral kTilesAttr = "weir.tiles";
+}  // namespace weir
+
 #endif  // WEIR_COMPILER_DIALECT_DIALECT_H_

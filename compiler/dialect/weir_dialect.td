@@ -19,6 +19,7 @@ def Weir_Dialect : Dialect {
   ];
   let useDefaultAttributePrinterParser = 1;
   let useDefaultTypePrinterParser = 1;
+  let hasOperationAttrVerify = 1;
   let extraClassDeclaration = [{
     /// Adds ops to the dialect; each family calls it for its own (see op_families.inc).
     template <typename... Ops>

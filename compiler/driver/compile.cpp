@@ -23,8 +23,8 @@ namespace {
 
 /// In the order of the compiler.
 const char* const kLevels[] = {"expanded",  "specialized", "sequence", "differentiated",
-                               "optimized", "dispatched",  "planned",  "kernels",
-                               "llvm",      "asm"};
+                               "optimized", "dispatched",  "planned",  "tiled",
+                               "kernels",   "llvm",        "asm"};
 
 int levelNumber(const std::string& name) {
   auto it = std::find(std::begin(kLevels), std::end(kLevels), name);
@@ -109,7 +109,8 @@ absl::Status printKernels(Workspace& workspace, mlir::ModuleOp module, const Mod
                           const std::string& level) {
   absl::StatusOr<std::vector<IsaLevel>> levels = isaLevels();
   if (!levels.ok()) return levels.status();
-  KernelText text = level == "kernels" ? KernelText::Emitted
+  KernelText text = level == "tiled"     ? KernelText::Tiled
+                    : level == "kernels" ? KernelText::Emitted
                     : level == "llvm"  ? KernelText::LlvmIr
                                        : KernelText::Assembly;
   std::string wanted = absl::GetFlag(FLAGS_kernel);

@@ -53,7 +53,7 @@ ABSL_FLAG(
 ABSL_FLAG(std::string, precision, "f32", "f32, bf16 or f64");
 ABSL_FLAG(std::string, stop_after, "",
           "the level to print: expanded, specialized, sequence, differentiated, optimized, "
-          "dispatched, planned, kernels, llvm or asm");
+          "dispatched, planned, tiled, kernels, llvm or asm");
 ABSL_FLAG(std::string, emit, "", "program: a file that runs without a compiler, with weir_run");
 ABSL_FLAG(std::string, entry, "",
           "what is compiled: train (init, train_step and eval; the default where the file has an "

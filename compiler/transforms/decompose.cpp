@@ -207,10 +207,18 @@ struct Decompose : impl::DecomposeBase<Decompose> {
       if (failed(values) || values->size() != op->getNumResults()) {
         return op->emitOpError() << "can't be decomposed";
       }
+      Attribute tiles = op->getAttr(kTilesAttr);
+      bool hasProduct = false;
       for (Operation* added = before ? before->getNextNode() : &op->getBlock()->front();
            added != op; added = added->getNextNode()) {
         worklist.push_back(added);
+        auto generic = dyn_cast<linalg::GenericOp>(added);
+        if (!tiles || !generic || !isContraction(generic)) continue;
+        generic->setAttr(kTilesAttr, tiles);
+        hasProduct = true;
       }
+      if (tiles && !hasProduct)
+        return op->emitOpError() << "has '" << kTilesAttr << "', but means no product: take it away";
       rewriter.replaceOp(op, *values);
     }
     return success();

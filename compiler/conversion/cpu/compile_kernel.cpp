@@ -72,7 +72,7 @@ FailureOr<TensorValue> describe(func::FuncOp kernel, Type type, DictionaryAttr a
   return value;
 }
 
-/// Emits the body function and erases the kernel.
+/// Emits the body function. What decisions that took is left on the kernel's ops.
 LogicalResult emitBody(IsolatedKernel& isolated, CpuTarget target) {
   Phase phase("emit");
   func::FuncOp kernel = isolated.kernel;
@@ -151,11 +151,16 @@ LogicalResult emitBody(IsolatedKernel& isolated, CpuTarget target) {
   isolated.sharedBytes = f.shared.size();
   isolated.threadBytes = f.thread.size();
   isolated.usesTiles = f.usesTiles;
-  kernel.erase();
   // Scratch pointers come only if they are used.
   if (isolated.threadBytes == 0) body.eraseArgument(types.size() - 1);
   if (isolated.sharedBytes == 0) body.eraseArgument(types.size() - 2);
   isolated.exclusive.resize(body.getNumArguments(), true);
+  return success();
+}
+
+/// The body function takes the kernel's place.
+LogicalResult dropKernel(IsolatedKernel& isolated) {
+  isolated.kernel.erase();
   return verify(*isolated.module);
 }
 
@@ -208,7 +213,7 @@ struct KernelCompiler::Impl {
   LogicalResult compile(StringRef text, CompiledKernel& result) {
     IsolatedKernel isolated;
     if (failed(isolate(text, isolated)) || failed(emitBody(isolated, target)) ||
-        failed(lower(isolated, result.symbol)))
+        failed(dropKernel(isolated)) || failed(lower(isolated, result.symbol)))
       return failure();
     FailureOr<std::vector<char>> object = generateCode(*isolated.module, target);
     if (failed(object)) return failure();
@@ -276,6 +281,13 @@ FailureOr<std::string> printKernel(func::FuncOp kernel, IsaLevel level, KernelTe
   if (failed(impl.isolate(textOf(kernel, name), isolated)) ||
       failed(emitBody(isolated, impl.target)))
     return impl.report(kernel);
+  if (text == KernelText::Tiled) {
+    std::string tiled;
+    llvm::raw_string_ostream stream(tiled);
+    isolated.kernel->print(stream, OpPrintingFlags().useLocalScope());
+    return tiled;
+  }
+  if (failed(dropKernel(isolated))) return impl.report(kernel);
   if (text != KernelText::Emitted && failed(impl.lower(isolated, name))) return impl.report(kernel);
   FailureOr<std::string> result = generateText(*isolated.module, impl.target, text);
   if (failed(result)) return impl.report(kernel);

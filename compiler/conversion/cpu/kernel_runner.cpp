@@ -47,11 +47,23 @@ IsaLevel hostLevel() {
   return __builtin_cpu_supports("avx512bw") ? IsaLevel::Avx512 : IsaLevel::Avx2;
 }
 
-std::string assemblyOf(const std::string& text, IsaLevel level) {
+namespace {
+
+std::string printed(const std::string& text, IsaLevel level, KernelText kind) {
   Parsed parsed = parse(text);
   if (!parsed.module) return "";
-  FailureOr<std::string> result = printKernel(parsed.kernel, level, KernelText::Assembly);
+  FailureOr<std::string> result = printKernel(parsed.kernel, level, kind);
   return succeeded(result) ? *result : "";
+}
+
+}  // namespace
+
+std::string assemblyOf(const std::string& text, IsaLevel level) {
+  return printed(text, level, KernelText::Assembly);
+}
+
+std::string tiledTextOf(const std::string& text, IsaLevel level) {
+  return printed(text, level, KernelText::Tiled);
 }
 
 std::unique_ptr<LoadedKernel> LoadedKernel::create(const std::string& text, IsaLevel level) {

@@ -38,6 +38,8 @@ IsaLevel hostLevel();
 
 /// Assembly text of the first function of `text`.
 std::string assemblyOf(const std::string& text, IsaLevel level);
+/// The first function of `text` with the tiles of its products.
+std::string tiledTextOf(const std::string& text, IsaLevel level);
 
 }  // namespace weir
 

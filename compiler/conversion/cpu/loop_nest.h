@@ -59,6 +59,8 @@ struct LoopNest {
   /// Arguments: inputs, then outputs.
   mlir::Block* body = nullptr;
   const mlir::IRMapping* captured = nullptr;
+  /// The op that says so, if it is one.
+  mlir::Operation* op = nullptr;
 };
 
 /// Drops dimensions of extent 1 and merges dimensions that all operands walk as one.

@@ -26,9 +26,6 @@ constexpr int64_t kSide = 16;    // rows of a tile, columns of a tile of C
 constexpr int64_t kSteps = 32;   // steps of k in a tile
 constexpr int64_t kWords = 256;  // 32-bit words of a tile
 constexpr int64_t kTileBytes = 1024;
-/// Bytes of packed B that stay in L2 while rows pass by.
-constexpr int64_t kBlockBytes = 1 << 20;
-
 /// Panels whose sums an epilogue gets at once, at most: enough for it to walk memory along rows.
 constexpr int64_t kStripPanels = 8;
 
@@ -453,7 +450,7 @@ LogicalResult MatrixTiles::emitStrips(int64_t group) {
 
 LogicalResult MatrixTiles::emit() {
   Value zero = b.constant(0);
-  int64_t group = std::max<int64_t>(1, kBlockBytes / (depth * 2 * kTileBytes));
+  int64_t group = std::max<int64_t>(1, p.tiling.group / (2 * kSide));
   if (inPlace) {
     leftMemref = bf16View(p.nest.inputs[0].memref);
   } else {

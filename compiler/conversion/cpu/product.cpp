@@ -199,8 +199,9 @@ LogicalResult emitProductTile(KernelFunction& f, Product p, std::optional<Packed
                               Value threadOffset, ScratchPlan& scratch) {
   KernelBuilder& b = f.b;
   ScratchPlan mine = scratch;
+  if (p.tiling == Tiling()) decideBlockTiling(b.target, p);
   // Where C is visited several times it holds its initial values first.
-  bool accumulate = !p.matrixTiles && p.extent(p.k) > kProductDepth;
+  bool accumulate = !p.matrixTiles && p.extent(p.k) > p.tiling.depth;
   for (size_t d : p.outer) accumulate |= p.nest.dims[d].reduction;
   if (accumulate && failed(initialize(f, p))) return failure();
   LogicalResult result = success();
@@ -231,10 +232,30 @@ LogicalResult emitProductTile(KernelFunction& f, Product p, std::optional<Packed
 
 namespace {
 
-/// Long sums of a small result: parts of the sum on all threads.
-bool splitsSum(const Product& p) {
-  int64_t m = p.extent(p.m), n = p.extent(p.n), k = p.extent(p.k);
-  return p.outer.empty() && k >= 512 && k >= m && k >= n && m * n <= (int64_t(1) << 20);
+/// Narrows `p` to the block of rows that begins at `from`.
+void restrictRows(KernelBuilder& b, Product& p, Value from, int64_t rows) {
+  int64_t m = p.extent(p.m);
+  Value size = m % rows == 0 ? Value() : b.minimum(b.constant(rows), b.sub(b.constant(m), from));
+  restrictDim(b, p.nest, p.m, from, size, rows);
+  if (size) p.nest.dims[p.m].lastSize = m % rows;
+}
+
+/// All of a product on the calling thread, block of rows by block of rows; B is packed once.
+LogicalResult emitRowBlocks(KernelFunction& f, const Product& p, Value threadOffset) {
+  KernelBuilder& b = f.b;
+  int64_t rows = p.tiling.rows, m = p.extent(p.m), steps = p.extent(p.k);
+  if (rows >= m) return emitProductTile(f, p, std::nullopt, threadOffset, f.thread);
+  ScratchPlan plan = f.thread;
+  Value at = b.add(threadOffset, plan.reserve(operandBytes(b.target, p, steps)));
+  PackedOperand packed = operandBuffer(f, p, at, steps);
+  LogicalResult result = packInto(f, p, packed, 0);
+  b.loop(0, m, rows, [&](Value from) {
+    Product mine = p;
+    restrictRows(b, mine, from, rows);
+    if (failed(emitProductTile(f, mine, packed, threadOffset, plan))) result = failure();
+  });
+  f.thread.growTo(plan.size());
+  return result;
 }
 
 }  // namespace
@@ -246,31 +267,25 @@ LogicalResult emitParallelProduct(KernelFunction& f, Product p) {
   if (m * n * k * outer < 4 * kParallelWork)
     return emitProductTile(f, p, std::nullopt, b.constant(0), f.thread);
   LogicalResult result = success();
-  if (splitsSum(p)) {
-    int64_t parts = std::clamp<int64_t>(k / kProductDepth, 1, CpuTarget::kWorkers);
-    int64_t chunk = roundUp(divideUp(k, parts), 8);
+  if (p.tiling == Tiling() && failed(decideTiling(b.target, p))) return failure();
+  const Tiling& tiling = p.tiling;
+  if (tiling.parts > 1) {
+    int64_t chunk = stepsOfPart(describe(p, b.target), tiling.parts);
     return emitSplitReduction(
         b, p.nest, p.k, divideUp(k, chunk), chunk, f.sharedScratch, f.shared,
         [&](LoopNest part) {
           Product mine = p;
           mine.nest = part;
-          return emitProductTile(f, mine, std::nullopt, f.threadOffset(), f.thread);
+          return emitRowBlocks(f, mine, f.threadOffset());
         },
         p.n);
   }
-  // Blocks: one dimension around the product (if any), rows, and columns if these are not enough.
+  // Blocks: one dimension around the product (if any), rows, and columns.
   std::optional<size_t> around;
   for (size_t d : p.outer)
     if (!p.nest.dims[d].reduction && (!around || p.extent(d) > p.extent(*around))) around = d;
-  int64_t copies = around ? p.extent(*around) : 1, tile = rowTile(b.target, p),
-          wanted = 2 * CpuTarget::kWorkers;
-  int64_t rowBlocks =
-      std::clamp<int64_t>(divideUp(wanted, copies), divideUp(m, kProductRows), divideUp(m, tile));
-  int64_t rows = std::min(m, roundUp(divideUp(m, rowBlocks), tile));
-  rowBlocks = divideUp(m, rows);
-  int64_t width = panelWidth(b.target, p.compute), columns = n;
-  if (rowBlocks * copies < CpuTarget::kWorkers && n >= 8 * width)
-    columns = roundUp(divideUp(n, divideUp(wanted, rowBlocks * copies)), 4 * width);
+  int64_t copies = around ? p.extent(*around) : 1;
+  int64_t rows = tiling.rows, rowBlocks = divideUp(m, rows), columns = std::min(n, tiling.columns);
   int64_t columnBlocks = n / columns;
   bool fixedRight =
       llvm::all_of(p.outer, [&](size_t d) { return p.nest.inputs[1].strides[d] == 0; });
@@ -281,12 +296,7 @@ LogicalResult emitParallelProduct(KernelFunction& f, Product p) {
     Value column = b.rem(block, columnBlocks), rest = b.div(block, columnBlocks);
     Value from = b.mul(b.rem(rest, rowBlocks), rows), copy = b.div(rest, rowBlocks);
     if (columns != n) restrictDim(b, mine.nest, p.n, b.mul(column, columns), Value(), columns);
-    if (rowBlocks > 1) {
-      Value size =
-          m % rows == 0 ? Value() : b.minimum(b.constant(rows), b.sub(b.constant(m), from));
-      restrictDim(b, mine.nest, p.m, from, size, rows);
-      if (size) mine.nest.dims[p.m].lastSize = m % rows;
-    }
+    if (rowBlocks > 1) restrictRows(b, mine, from, rows);
     if (around) restrictDim(b, mine.nest, *around, copy, Value(), 1);
     result = emitProductTile(f, mine, packed, f.threadOffset(), f.thread);
   });

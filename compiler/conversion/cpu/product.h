@@ -9,6 +9,7 @@
 #define WEIR_COMPILER_CONVERSION_CPU_PRODUCT_H_
 
 #include "compiler/conversion/cpu/kernel_function.h"
+#include "compiler/conversion/cpu/tile_model.h"
 
 namespace weir {
 
@@ -45,12 +46,12 @@ struct Product {
   bool matrixTiles = false;
   /// With matrix tiles and nothing to add to: takes the place of C.
   const ProductEpilogue* epilogue = nullptr;
+  /// Once it is decided.
+  Tiling tiling;
 
   int64_t extent(size_t dim) const { return nest.dims[dim].extent; }
 };
 
-/// Steps of k between visits of C by register tiles.
-constexpr int64_t kProductDepth = 256;
 /// Most rows that one call of emitProductTile should get: A's block stays in L2.
 constexpr int64_t kProductRows = 224;
 
@@ -76,6 +77,18 @@ struct ProductBases {
 /// Recognizes a product worth a register tile.
 std::optional<Product> matchProduct(LoopNest nest, const CpuTarget& target);
 
+/// What the model is asked about. Nothing is known of it but its shape.
+TiledProduct describe(const Product& product, const CpuTarget& target);
+/// What `op` asks for as weir.tiles; 0 where it says nothing.
+Tiling askedTiling(mlir::Operation* op);
+/// Leaves on `op` how it is computed.
+void recordTiling(mlir::Operation* op, const Tiling& tiling);
+/// Sets `product.tiling` to what its op asks for, the rest chosen by the model, and records it on
+/// the op. Fails, with a diagnostic, for what can't be.
+mlir::LogicalResult decideTiling(const CpuTarget& target, Product& product);
+/// The same for a product that one thread computes as a whole.
+void decideBlockTiling(const CpuTarget& target, Product& product);
+
 /// Columns of a panel, and rows of a tile.
 int64_t panelWidth(const CpuTarget& target, mlir::Type compute);
 int64_t rowTile(const CpuTarget& target, const Product& product);
@@ -97,7 +110,7 @@ mlir::LogicalResult packInto(KernelFunction& f, const Product& product, const Pa
 PackedOperand partOf(KernelFunction& f, const Product& product, PackedOperand packed,
                      int64_t firstColumn, int64_t firstStep);
 
-/// Emits the product on the calling thread, whose scratch memory starts at byte `threadOffset`.
+/// Emits the product on the calling thread (its tiling is decided now if it wasn't), whose scratch memory starts at byte `threadOffset`.
 /// `scratch` is the plan of that memory: what the product reserves is free again when it returns.
 mlir::LogicalResult emitProductTile(KernelFunction& f, Product product,
                                     std::optional<PackedOperand> packed, mlir::Value threadOffset,

@@ -11,9 +11,6 @@ using namespace mlir;
 
 namespace {
 
-/// Bytes of packed B that stay in L2 while rows pass by.
-constexpr int64_t kPanelBytes = 512 << 10;
-
 /// Packs panels [firstPanel, firstPanel + panels) of rows [k0, k0 + depth) of B; `depth` may be a
 /// value. Panels are `stride` elements apart in `to`.
 LogicalResult packPanels(KernelFunction& f, const Product& p, Value base, Value to, Value toBase,
@@ -91,11 +88,11 @@ LogicalResult packPanelsInto(KernelFunction& f, const Product& p, const PackedOp
   int64_t width = panelWidth(b.target, p.compute), depth = p.extent(p.k),
           full = p.extent(p.n) / width, stride = buffer.depth * width;
   Value base = p.nest.inputs[1].base, to = b.add(buffer.base, firstStep * width),
-        zero = b.constant(0);
+        zero = b.constant(0), size = p.nest.dims[p.k].size;
   if (full &&
-      failed(packPanels(f, p, base, buffer.memref, to, zero, full, zero, depth, Value(), stride)))
+      failed(packPanels(f, p, base, buffer.memref, to, zero, full, zero, depth, size, stride)))
     return failure();
-  return packLastPanel(f, p, base, buffer.memref, to, zero, depth, Value(), stride);
+  return packLastPanel(f, p, base, buffer.memref, to, zero, depth, size, stride);
 }
 
 namespace {
@@ -198,8 +195,7 @@ void RegisterTiles::emitRows(Value a, Value c, Value init, Value panelBase, Valu
                              Value rows, bool fromMemory) {
   int64_t tile = b.target.tileRows(), columns = p.extent(p.n), full = columns / width,
           rest = columns % width;
-  int64_t depth = std::min(kProductDepth, p.extent(p.k));
-  int64_t group = std::max<int64_t>(1, kPanelBytes / (depth * width * storageBytes(p.compute)));
+  int64_t group = std::max<int64_t>(1, p.tiling.group / width);
   auto columnsOf = [&](Value i, Value from, Value to, bool last, int64_t tileRows) {
     b.loop(from, to, 1, [&](Value j) {
       emitTile(a, c, init, panelBase, i, j, k0, k1, tileRows, width, fromMemory);
@@ -243,7 +239,7 @@ LogicalResult RegisterTiles::emit(const ProductBases& bases) {
   const Access& left = p.nest.inputs[0];
   const LoopDim& m = p.nest.dims[p.m];
   int64_t extent = p.extent(p.k);
-  int64_t blocks = divideUp(extent, kProductDepth), depth = divideUp(extent, blocks);
+  int64_t blocks = divideUp(extent, p.tiling.depth), depth = divideUp(extent, blocks);
   Value total = p.nest.dims[p.k].size ? p.nest.dims[p.k].size : b.constant(extent);
   bool exact = extent % depth == 0 && !p.nest.dims[p.k].size;
   Value rows = m.size ? m.size : b.constant(m.extent);

@@ -52,7 +52,7 @@ LogicalResult RowsEmitter::groupRows(ArrayRef<LoopNest> nests) {
 }
 
 /// Chooses the group that is split and its rows per block.
-void RowsEmitter::chooseBlocks(int64_t tile) {
+void RowsEmitter::chooseBlocks(int64_t tile, int64_t asked) {
   bool hasProduct = tile > 0;
   int64_t total = 1, bytes = 1;
   for (const RowGroup& group : rows) total *= group.extent;
@@ -67,6 +67,7 @@ void RowsEmitter::chooseBlocks(int64_t tile) {
   target =
       std::min(target, std::max<int64_t>(hasProduct ? tile : 1, total / (2 * CpuTarget::kWorkers)));
   target = std::max<int64_t>(target, 1);
+  if (asked) target = std::min(asked, total);
   split = rows.size() - 1;
   int64_t inner = 1;
   while (split > 0 && epilogues.empty() && rows[split].extent * inner <= target / 2)
@@ -279,14 +280,29 @@ LogicalResult RowsEmitter::prepare() {
     for (size_t d : product->outer) shared &= right.strides[d] == 0;
     if (shared) packed[op] = packOperand(f, *product);
   }
-  chooseBlocks(tile);
+  int64_t asked = 0;
+  for (auto [op, i] : matched) {
+    Tiling tiling = askedTiling(op);
+    int64_t rowsOfOp = tiling.rows;
+    int64_t columns = cast<RankedTensorType>(op->getResult(0).getType()).getShape().back();
+    if (tiling.parts > 1 || (tiling.columns && tiling.columns < columns))
+      return op->emitOpError("asks for parts of sums or blocks of columns, but is computed with "
+                             "ops that share its rows: leave 'parts' and 'columns' out of "
+                             "weir.tiles");
+    if (asked && rowsOfOp && asked != rowsOfOp)
+      return op->emitOpError("asks for blocks of ")
+             << rowsOfOp << " rows, a product that shares its rows for blocks of " << asked
+             << ": give both the same 'rows' in weir.tiles";
+    if (rowsOfOp) asked = rowsOfOp;
+  }
+  chooseBlocks(tile, asked);
   if (split + 1 == rows.size()) {
     SmallVector<std::pair<Operation*, bool>> fusable;
     for (auto [op, i] : matched)
       if (std::optional<bool> needsMemory = takesEpilogue(all[i]))
         fusable.emplace_back(op, *needsMemory);
     fuseEpilogues(fusable);
-    if (!epilogues.empty()) chooseBlocks(tile);
+    if (!epilogues.empty()) chooseBlocks(tile, asked);
   }
   f.thread.reserve(planTiles());
   return success();

@@ -73,8 +73,8 @@ class RowsEmitter {
 
   mlir::LogicalResult emitByRows();
   mlir::LogicalResult groupRows(llvm::ArrayRef<LoopNest> nests);
-  /// `tile`: rows of the tiles of products, 0 without products.
-  void chooseBlocks(int64_t tile);
+  /// `tile`: rows of the tiles of products, 0 without products. `asked`: rows of a block, 0 if free.
+  void chooseBlocks(int64_t tile, int64_t asked);
   int64_t planTiles();
 
   /// Decides which steps run with which of `products`, and which values need no memory then. The

@@ -114,6 +114,7 @@ FailureOr<LoopNest> RowsEmitter::genericNest(linalg::GenericOp op) {
   LoopNest nest;
   nest.captured = &f.scalars;
   nest.body = op.getBody();
+  nest.op = op;
   SmallVector<int64_t> extents = op.getStaticLoopRanges();
   for (auto [d, kind] : llvm::enumerate(op.getIteratorTypesArray())) {
     if (ShapedType::isDynamic(extents[d])) return op.emitOpError("has a dimension of unknown size");

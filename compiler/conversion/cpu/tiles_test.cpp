@@ -1,0 +1,108 @@
+// Tiles of products: what the model chooses, and that what an op asks for is done.
+
+#include "compiler/conversion/cpu/kernel_runner.h"
+#include "compiler/conversion/cpu/product_case.h"
+#include "compiler/conversion/cpu/tile_model.h"
+#include "gtest/gtest.h"
+
+namespace weir {
+namespace {
+
+class TilesTest : public testing::TestWithParam<IsaLevel> {
+ protected:
+  void SetUp() override {
+    if (GetParam() > hostLevel()) GTEST_SKIP() << "this machine lacks the instructions";
+  }
+};
+INSTANTIATE_TEST_SUITE_P(Levels, TilesTest,
+                         testing::Values(IsaLevel::Avx2, IsaLevel::Avx512, IsaLevel::Amx));
+
+std::vector<float> results(const ProductCase& c, const std::string& tiles, IsaLevel level) {
+  auto kernel = LoadedKernel::create(kernelText(c, tiles), level);
+  if (!kernel) return {};
+  auto a = operandValues(c.narrow, c.m * c.k, 1), b = operandValues(c.narrow, c.k * c.n, 2);
+  auto y = poisoned<float>(c.m * c.n), again = y;
+  if (c.withActivation && c.narrow) y.assign(y.size(), 0), again = y;
+  kernel->run({a.data(), b.data(), y.data()});
+  kernel->run({a.data(), b.data(), again.data()}, 1);
+  EXPECT_EQ(y, again) << tiles;
+  return y;
+}
+
+/// The product of `c` in f64 at a few places.
+void expectProduct(const ProductCase& c, const std::vector<float>& y, const std::string& tiles) {
+  ASSERT_EQ(y.size(), size_t(c.m * c.n)) << tiles;
+  auto a = randomValues(c.m * c.k, 1), b = randomValues(c.k * c.n, 2);
+  auto rounded = [&](float x) {
+    uint32_t bits;
+    std::memcpy(&bits, &x, 4);
+    if (c.narrow) bits &= 0xffff0000;
+    std::memcpy(&x, &bits, 4);
+    return double(x);
+  };
+  for (int64_t i = 0; i < c.m; i += 1 + c.m / 23)
+    for (int64_t j = 0; j < c.n; j += 1 + c.n / 29) {
+      double sum = 0;
+      for (int64_t q = 0; q < c.k; ++q)
+        sum += rounded(c.leftAlongK ? a[i * c.k + q] : a[q * c.m + i]) *
+               rounded(c.rightAlongK ? b[j * c.k + q] : b[q * c.n + j]);
+      ASSERT_NEAR(y[i * c.n + j], sum, 2e-4) << tiles << " at " << i << ", " << j;
+    }
+}
+
+TEST_P(TilesTest, WhatIsAskedForGivesTheSameResults) {
+  for (bool narrow : {false, true})
+    for (bool along : {false, true})
+      for (auto [m, n, k] : {std::array<int64_t, 3>{161, 203, 530}, {64, 96, 1024}}) {
+        ProductCase c{m, n, k, along, along, narrow};
+        std::vector<float> parts1 = results(c, "parts = 1", GetParam());
+        expectProduct(c, parts1, "parts = 1");
+        // Sums are added up in the same order whatever the blocks.
+        for (const char* tiles :
+             {"rows = 32, parts = 1", "rows = 96, group = 64, parts = 1",
+              "rows = 1000, columns = 64, parts = 1", "columns = 128, depth = 100, parts = 1",
+              "rows = 14, group = 1, depth = 7, parts = 1"})
+          EXPECT_EQ(results(c, tiles, GetParam()), parts1) << tiles;
+        for (const char* tiles : {"parts = 3", "rows = 64, group = 32, depth = 64, parts = 7"})
+          expectProduct(c, results(c, tiles, GetParam()), tiles);
+      }
+}
+
+TEST_P(TilesTest, BlocksOfRowsThatOpsShare) {
+  for (bool narrow : {false, true}) {
+    ProductCase c{333, 128, 96, true, true, narrow, /*withActivation=*/true};
+    std::vector<float> chosen = results(c, "", GetParam());
+    ASSERT_FALSE(chosen.empty());
+    for (const char* tiles : {"rows = 32", "rows = 320, group = 32", "rows = 1000"})
+      EXPECT_EQ(results(c, tiles, GetParam()), chosen) << tiles;
+  }
+}
+
+TEST_P(TilesTest, TheKernelTellsItsTiles) {
+  ProductCase c{640, 256, 512, true, true, false};
+  std::string text = tiledTextOf(kernelText(c, "rows = 84, depth = 128"), GetParam());
+  EXPECT_NE(text.find("#weir.tiles<rows = 84, columns = 256, group = "), std::string::npos) << text;
+  EXPECT_NE(text.find("depth = 128, parts = 1>"), std::string::npos) << text;
+  // What it tells can be asked for.
+  EXPECT_EQ(tiledTextOf(text, GetParam()), text);
+}
+
+TEST_P(TilesTest, WhatCannotBeDoneIsRefused) {
+  auto refusal = [&](const ProductCase& c, const std::string& tiles) {
+    testing::internal::CaptureStderr();
+    EXPECT_EQ(LoadedKernel::create(kernelText(c, tiles), GetParam()), nullptr) << tiles;
+    return testing::internal::GetCapturedStderr();
+  };
+  ProductCase plain{64, 64, 512}, fused{64, 64, 512, true, true, false, true};
+  EXPECT_NE(refusal(plain, "rows = -3").find("'rows' of weir.tiles can't be -3"),
+            std::string::npos);
+  EXPECT_NE(refusal(plain, "parts = 65").find("a sum of 512 terms has 64 at most"),
+            std::string::npos);
+  EXPECT_NE(refusal(fused, "parts = 2").find("leave 'parts' and 'columns' out"),
+            std::string::npos);
+  ProductCase large{1 << 14, 1 << 13, 512};
+  EXPECT_NE(refusal(large, "parts = 2").find("MiB of scratch memory"), std::string::npos);
+}
+
+}  // namespace
+}  // namespace weir
