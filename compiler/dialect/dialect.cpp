@@ -42,11 +42,8 @@ void WeirDialect::initialize() {
 
 LogicalResult TilesAttr::verify(llvm::function_ref<InFlightDiagnostic()> emitError, int64_t rows,
                                 int64_t columns, int64_t group, int64_t depth, int64_t parts) {
-  std::pair<StringRef, int64_t> values[] = {{"rows", rows},
-                                            {"columns", columns},
-                                            {"group", group},
-                                            {"depth", depth},
-                                            {"parts", parts}};
+  std::pair<StringRef, int64_t> values[] = {
+      {"rows", rows}, {"columns", columns}, {"group", group}, {"depth", depth}, {"parts", parts}};
   for (auto [name, value] : values)
     if (value < 0)
       return emitError() << "'" << name << "' of weir.tiles can't be " << value

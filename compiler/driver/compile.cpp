@@ -111,8 +111,8 @@ absl::Status printKernels(Workspace& workspace, mlir::ModuleOp module, const Mod
   if (!levels.ok()) return levels.status();
   KernelText text = level == "tiled"     ? KernelText::Tiled
                     : level == "kernels" ? KernelText::Emitted
-                    : level == "llvm"  ? KernelText::LlvmIr
-                                       : KernelText::Assembly;
+                    : level == "llvm"    ? KernelText::LlvmIr
+                                         : KernelText::Assembly;
   std::string wanted = absl::GetFlag(FLAGS_kernel);
   std::set<std::string> seen;
   for (const PlannedEntry& entry : plan.entries) {

@@ -218,7 +218,8 @@ struct Decompose : impl::DecomposeBase<Decompose> {
         hasProduct = true;
       }
       if (tiles && !hasProduct)
-        return op->emitOpError() << "has '" << kTilesAttr << "', but means no product: take it away";
+        return op->emitOpError() << "has '" << kTilesAttr
+                                 << "', but means no product: take it away";
       rewriter.replaceOp(op, *values);
     }
     return success();

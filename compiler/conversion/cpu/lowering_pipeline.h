@@ -12,8 +12,8 @@
 
 namespace weir {
 
-/// Text of a kernel at one level of its lowering; `Tiled` is the kernel as it was, with the tiles of
-/// its products.
+/// Text of a kernel at one level of its lowering; `Tiled` is the kernel as it was, with the tiles
+/// of its products.
 enum class KernelText { Tiled, Emitted, Llvm, LlvmIr, Assembly };
 
 /// Registers the dialects and translations that kernels pass through.

@@ -110,8 +110,9 @@ mlir::LogicalResult packInto(KernelFunction& f, const Product& product, const Pa
 PackedOperand partOf(KernelFunction& f, const Product& product, PackedOperand packed,
                      int64_t firstColumn, int64_t firstStep);
 
-/// Emits the product on the calling thread (its tiling is decided now if it wasn't), whose scratch memory starts at byte `threadOffset`.
-/// `scratch` is the plan of that memory: what the product reserves is free again when it returns.
+/// Emits the product on the calling thread (its tiling is decided now if it wasn't), whose scratch
+/// memory starts at byte `threadOffset`. `scratch` is the plan of that memory: what the product
+/// reserves is free again when it returns.
 mlir::LogicalResult emitProductTile(KernelFunction& f, Product product,
                                     std::optional<PackedOperand> packed, mlir::Value threadOffset,
                                     ScratchPlan& scratch);

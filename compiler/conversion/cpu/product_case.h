@@ -55,9 +55,11 @@ inline std::string kernelText(const ProductCase& c, const std::string& tiles = "
   auto tensor = [](int64_t x, int64_t y, const std::string& element) {
     return "tensor<" + std::to_string(x) + "x" + std::to_string(y) + "x" + element + ">";
   };
-  std::string type = c.element(), a = c.leftAlongK ? tensor(c.m, c.k, type) : tensor(c.k, c.m, type),
+  std::string type = c.element(),
+              a = c.leftAlongK ? tensor(c.m, c.k, type) : tensor(c.k, c.m, type),
               b = c.rightAlongK ? tensor(c.n, c.k, type) : tensor(c.k, c.n, type),
-              sums = tensor(c.m, c.n, "f32"), out = tensor(c.m, c.n, c.withActivation ? type : "f32");
+              sums = tensor(c.m, c.n, "f32"),
+              out = tensor(c.m, c.n, c.withActivation ? type : "f32");
   std::ostringstream text;
   text << "func.func @k(%a: " << a << ", %b: " << b << ") -> " << out
        << " attributes {weir.kernel, weir.row_rank = " << (c.withActivation ? 1 : 0)

@@ -46,8 +46,8 @@ Tiling askedTiling(Operation* op) {
 
 void recordTiling(Operation* op, const Tiling& t) {
   if (op)
-    op->setAttr(kTilesAttr, TilesAttr::get(op->getContext(), t.rows, t.columns, t.group, t.depth,
-                                           t.parts));
+    op->setAttr(kTilesAttr,
+                TilesAttr::get(op->getContext(), t.rows, t.columns, t.group, t.depth, t.parts));
 }
 
 void decideBlockTiling(const CpuTarget& target, Product& p) {
@@ -67,7 +67,8 @@ LogicalResult decideTiling(const CpuTarget& target, Product& p) {
   Operation* op = p.nest.op;
   Tiling asked = askedTiling(op);
   if (asked.parts > mostParts(shape)) {
-    InFlightDiagnostic error = op->emitOpError("asks for sums in ") << asked.parts << " parts, but ";
+    InFlightDiagnostic error = op->emitOpError("asks for sums in ")
+                               << asked.parts << " parts, but ";
     if (shape.splittable)
       return error << "a sum of " << shape.k << " terms has " << mostParts(shape) << " at most";
     return error << "it is a product of more than two dimensions, whose sums are not split: leave "

@@ -286,9 +286,10 @@ LogicalResult RowsEmitter::prepare() {
     int64_t rowsOfOp = tiling.rows;
     int64_t columns = cast<RankedTensorType>(op->getResult(0).getType()).getShape().back();
     if (tiling.parts > 1 || (tiling.columns && tiling.columns < columns))
-      return op->emitOpError("asks for parts of sums or blocks of columns, but is computed with "
-                             "ops that share its rows: leave 'parts' and 'columns' out of "
-                             "weir.tiles");
+      return op->emitOpError(
+          "asks for parts of sums or blocks of columns, but is computed with "
+          "ops that share its rows: leave 'parts' and 'columns' out of "
+          "weir.tiles");
     if (asked && rowsOfOp && asked != rowsOfOp)
       return op->emitOpError("asks for blocks of ")
              << rowsOfOp << " rows, a product that shares its rows for blocks of " << asked

@@ -73,7 +73,8 @@ class RowsEmitter {
 
   mlir::LogicalResult emitByRows();
   mlir::LogicalResult groupRows(llvm::ArrayRef<LoopNest> nests);
-  /// `tile`: rows of the tiles of products, 0 without products. `asked`: rows of a block, 0 if free.
+  /// `tile`: rows of the tiles of products, 0 without products. `asked`: rows of a block, 0 if
+  /// free.
   void chooseBlocks(int64_t tile, int64_t asked);
   int64_t planTiles();
 

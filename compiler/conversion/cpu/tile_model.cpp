@@ -105,8 +105,8 @@ Tiling fixedTiling(const TiledProduct& p, Tiling asked) {
     if (!t.columns) t.columns = p.n;
   }
   if (!t.rows) {
-    int64_t blocks = std::clamp<int64_t>(divideUp(wanted, p.copies), divideUp(p.m, kRows),
-                                         divideUp(p.m, tile));
+    int64_t blocks =
+        std::clamp<int64_t>(divideUp(wanted, p.copies), divideUp(p.m, kRows), divideUp(p.m, tile));
     t.rows = std::min(p.m, roundUp(divideUp(p.m, blocks), tile));
   }
   int64_t blocks = divideUp(p.m, t.rows) * p.copies;

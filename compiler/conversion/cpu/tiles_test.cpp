@@ -98,8 +98,7 @@ TEST_P(TilesTest, WhatCannotBeDoneIsRefused) {
             std::string::npos);
   EXPECT_NE(refusal(plain, "parts = 65").find("a sum of 512 terms has 64 at most"),
             std::string::npos);
-  EXPECT_NE(refusal(fused, "parts = 2").find("leave 'parts' and 'columns' out"),
-            std::string::npos);
+  EXPECT_NE(refusal(fused, "parts = 2").find("leave 'parts' and 'columns' out"), std::string::npos);
   ProductCase large{1 << 14, 1 << 13, 512};
   EXPECT_NE(refusal(large, "parts = 2").find("MiB of scratch memory"), std::string::npos);
 }
