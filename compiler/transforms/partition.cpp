@@ -3,6 +3,7 @@
 // of ops that are always recomputed.
 
 #include "compiler/transforms/max_flow.h"
+#include "compiler/transforms/op_kinds.h"
 #include "llvm/ADT/STLExtras.h"
 #include "mlir/Dialect/Arith/IR/Arith.h"
 #include "mlir/Dialect/Func/IR/FuncOps.h"
@@ -93,6 +94,14 @@ SetVector<Value> usedBy(Operation& op) {
   return used;
 }
 
+/// Whether what the op reads must lie in memory, whole: a kernel of its own, or the gradient of a
+/// weight.
+bool readsMemory(Operation& op) {
+  if (isKernelRoot(&op)) return true;
+  auto generic = dyn_cast<linalg::GenericOp>(op);
+  return generic && isProduct(generic) && reducesOverRows(generic);
+}
+
 class Partitioner {
  public:
   Partitioner(func::FuncOp joint, bool recompute)
@@ -143,6 +152,18 @@ void Partitioner::cut() {
     opNodes[&op] = nodes++;
     for (Value result : op.getResults()) valueNodes[result] = nodes++;
   }
+  // What lies in memory in any case: in forward, in backward if it is computed again.
+  DenseSet<Value> storedInForward, storedInBackward;
+  for (Operation& op : block.without_terminator()) {
+    if (!readsMemory(op)) continue;
+    SmallVector<Value> values(op.getOperands());
+    while (!values.empty()) {
+      Value value = values.pop_back_val();
+      (isBackward(&op) ? storedInBackward : storedInForward).insert(value);
+      Operation* producer = value.getDefiningOp();
+      if (producer && isView(producer)) llvm::append_range(values, producer->getOperands());
+    }
+  }
   Operation* ret = block.getTerminator();
   DenseSet<Value> outputs;
   for (auto [i, value] : llvm::enumerate(ret->getOperands()))
@@ -159,9 +180,13 @@ void Partitioner::cut() {
     if (backward) continue;
     int64_t cost = recomputeCost(op);
     if (!recompute && cost > 0) cost = kNever;
+    if (cost > 0 && cost != kNever)
+      for (Value result : op.getResults())
+        if (storedInBackward.contains(result)) cost += bytesOf(result.getType()) * kFlopsPerByte;
     flow.addEdge(source, opNodes.at(&op), cost);
     for (Value result : op.getResults()) {
-      int64_t moves = outputs.contains(result) ? 1 : 2;
+      bool stored = outputs.contains(result) || storedInForward.contains(result);
+      int64_t moves = stored ? 1 : 2;
       flow.addEdge(opNodes.at(&op), valueNodes.at(result),
                    moves * bytesOf(result.getType()) * kFlopsPerByte);
     }
