@@ -21,6 +21,7 @@
 // NONE-LABEL: func.func @f_backward(
 // NONE-SAME: tensor<8x32xf32> {weir.residual = 0 : i64}, %{{.*}}: tensor<8x32xf32> {weir.residual = 1 : i64})
 // NONE-NOT: math.tanh
+// NONE-LABEL: func.func @weights_forward(
 
 // Adam's scalars come from one generic, then there is one for each parameter.
 // OPTIMIZER-LABEL: func.func @f_optimizer(
