@@ -63,16 +63,17 @@ func.func @f(%x: tensor<8x16xf32> {weir.input = "x"}, %w: tensor<32x16xf32> {wei
 // CHECK-SAME: tensor<8x32xbf16> {weir.residual
 // CHECK-NOT: math.tanh
 // CHECK: return
-func.func @weights(%y: tensor<8x32xf32> {weir.input = "y"}, %v: tensor<32x16xbf16> {weir.param = "v"})
+func.func @weights(%y: tensor<8x32xf32> {weir.input = "y"}, %v: tensor<32x16xf32> {weir.param = "v"})
     -> (tensor<f32> {weir.output = "loss"}) {
   %zero = arith.constant 0.0 : f32
   %t = math.tanh %y : tensor<8x32xf32>
   %n = arith.truncf %t : tensor<8x32xf32> to tensor<8x32xbf16>
+  %w = arith.truncf %v : tensor<32x16xf32> to tensor<32x16xbf16>
   %e = tensor.empty() : tensor<8x16xf32>
   %f = linalg.fill ins(%zero : f32) outs(%e : tensor<8x16xf32>) -> tensor<8x16xf32>
   %z = linalg.generic {indexing_maps = [affine_map<(m, n, k) -> (m, k)>, affine_map<(m, n, k) -> (k, n)>,
       affine_map<(m, n, k) -> (m, n)>], iterator_types = ["parallel", "parallel", "reduction"]}
-      ins(%n, %v : tensor<8x32xbf16>, tensor<32x16xbf16>) outs(%f : tensor<8x16xf32>) {
+      ins(%n, %w : tensor<8x32xbf16>, tensor<32x16xbf16>) outs(%f : tensor<8x16xf32>) {
   ^bb0(%a: bf16, %b: bf16, %o: f32):
     %0 = arith.extf %a : bf16 to f32
     %1 = arith.extf %b : bf16 to f32
