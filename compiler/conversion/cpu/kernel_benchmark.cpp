@@ -1,5 +1,5 @@
 // Speed of typical kernels on 2 threads, next to a triad of this process. Run by hand; --bf16 and
-// --f32 run a part of them, --cpu one thread.
+// --f32 run a part of them, --shape=8192x512x512 products of one shape, --cpu one thread.
 
 #include <omp.h>
 
@@ -20,6 +20,9 @@ namespace {
 /// Set by "--cpu": one thread, and processor time instead of time, for machines that do other work
 /// meanwhile.
 bool processorTime = false;
+
+/// Set by "--shape": rows, columns and steps of the products that run.
+std::string onlyShape;
 
 double now() {
   if (processorTime) return static_cast<double>(std::clock()) / CLOCKS_PER_SEC;
@@ -87,8 +90,14 @@ void reportProduct(const char* what, LoadedKernel& kernel, const std::vector<voi
                                s * 1e3, 2e-9 * m * n * k / s);
 }
 
+bool isWanted(int64_t m, int64_t n, int64_t k) {
+  std::string shape = std::to_string(m) + "x" + std::to_string(n) + "x" + std::to_string(k);
+  return onlyShape.empty() || onlyShape == shape;
+}
+
 void benchmarkProduct(const char* what, const std::string& text, int64_t m, int64_t n, int64_t k,
                       IsaLevel level) {
+  if (!isWanted(m, n, k)) return;
   auto kernel = LoadedKernel::create(fill(text, {{'M', m}, {'N', n}, {'K', k}}), level);
   if (!kernel) return;
   bool narrow = text.find("bf16") != std::string::npos;
@@ -163,6 +172,7 @@ func.func @k(%a: tensor<$Mx$Kxbf16>, %b: tensor<$Nx$Kxbf16>, %bias: tensor<$Nxf3
 }
 
 void benchmarkGatedProduct(int64_t m, int64_t n, int64_t k, IsaLevel level) {
+  if (!isWanted(m, n, k)) return;
   auto kernel = LoadedKernel::create(fill(gatedProduct(), {{'M', m}, {'N', n}, {'K', k}}), level);
   if (!kernel) return;
   auto a = valuesOf(true, m * k, 1), b = valuesOf(true, k * n, 2), bias = randomValues(n, 3),
@@ -174,18 +184,27 @@ void benchmarkGatedProduct(int64_t m, int64_t n, int64_t k, IsaLevel level) {
 void run(llvm::StringRef only) {
   IsaLevel level = hostLevel();
   IsaLevel f32 = std::min(level, IsaLevel::Avx512);
-  if (only == "" || only == "f32") benchmarkElementwise(f32);
+  if (onlyShape.empty() && (only == "" || only == "f32")) benchmarkElementwise(f32);
   auto plain = product("$Mx$Kx", "$Kx$Nx", "(m, k)", "(k, n)", "f32");
   auto transposed = product("$Mx$Kx", "$Nx$Kx", "(m, k)", "(n, k)", "f32");
   auto weights = product("$Kx$Mx", "$Kx$Nx", "(k, m)", "(k, n)", "f32");
   if (only == "" || only == "f32") {
-    benchmarkProduct("f32", plain, 8192, 512, 512, f32);
-    benchmarkProduct("f32, B transposed", transposed, 8192, 512, 512, f32);
-    benchmarkProduct("f32", plain, 2048, 2048, 2048, f32);
-    benchmarkProduct("f32 weight gradient", weights, 512, 512, 8192, f32);
-    benchmarkProduct("f32 weight gradient", weights, 64, 64, 16384, f32);
-    benchmarkProduct("f32 small", transposed, 1280, 64, 64, f32);
-    benchmarkProduct("f32 decode", transposed, 1, 512, 512, f32);
+    for (IsaLevel l : {level, f32}) {
+      llvm::outs() << CpuTarget{l}.name() << "\n";
+      benchmarkProduct("f32", plain, 8192, 512, 512, l);
+      benchmarkProduct("f32, B transposed", transposed, 8192, 512, 512, l);
+      benchmarkProduct("f32, B transposed", transposed, 8192, 2048, 512, l);
+      benchmarkProduct("f32, B transposed", transposed, 8192, 512, 2048, l);
+      benchmarkProduct("f32", plain, 2048, 2048, 2048, l);
+      benchmarkProduct("f32 weight gradient", weights, 512, 512, 8192, l);
+      benchmarkProduct("f32 weight gradient", weights, 2048, 512, 8192, l);
+      benchmarkProduct("f32 weight gradient", weights, 64, 64, 16384, l);
+      benchmarkProduct("f32 small", transposed, 1280, 64, 64, l);
+      benchmarkProduct("f32 small", transposed, 64, 64, 64, l);
+      benchmarkProduct("f32 small", transposed, 128, 128, 128, l);
+      benchmarkProduct("f32 decode", transposed, 1, 512, 512, l);
+      if (level == f32) break;
+    }
     if (f32 == IsaLevel::Avx512)
       benchmarkProduct("f32 on AVX2", plain, 8192, 512, 512, IsaLevel::Avx2);
   }
@@ -214,6 +233,7 @@ int main(int argc, char** argv) {
   llvm::StringRef only;
   for (llvm::StringRef argument : llvm::ArrayRef(argv + 1, argc - 1)) {
     if (argument == "--cpu") weir::processorTime = true;
+    if (argument.consume_front("--shape=")) weir::onlyShape = argument.str();
     if (argument == "--f32" || argument == "--bf16") only = argument.drop_front(2);
   }
   weir::run(only);

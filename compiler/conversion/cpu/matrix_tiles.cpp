@@ -1,15 +1,19 @@
-// Products of bf16 by AMX tiles.
+// Products by AMX tiles.
 //
-// A tile register holds 16 rows of 64 bytes. One multiplication adds to a 16 x 16 tile of C (f32)
-// the product of a tile of A (16 rows, 32 steps of k) and a tile of B (16 pairs of k, 16 columns,
-// both halves of a pair adjacent). Tiles are packed first, 1 KB each and padded with zeros, from
-// operands of any strides: 16 x 16 blocks of pairs are loaded along the operand's unit stride and
-// stored, or scattered, as 32-bit words. Rows of A that an op before has left in the cache, in
-// order, are read in place. The loop over k keeps 2 x 2 tiles of C in registers. K is never split:
-// reloading C costs more than the cache misses it would save.
+// One multiplication adds to a 16 x 16 tile of C (f32) the product of a tile of A and one of B
+// (matrix_packing.h). Operands of any strides are packed first; rows of A that an op before has
+// left in the cache as bf16, in order, are read in place. The loop over k keeps 2 x 2 tiles of C in
+// registers.
+//
+// Of f32 both operands are three parts of bf16, and the product is the sum of those of parts i and
+// j with i + j <= 2; what is left out is below 2^-26 of |A| |B|. The five small ones are summed
+// over all of k before the large one is added, so that C is rounded as often as by multiplications
+// of bf16: the error is at most that of a sum of f32 in order.
+//
+// Of bf16 K is never split: reloading C costs more than the cache misses it would save. Of f32 it
+// is, where a block of A would outgrow L2.
 
-#include "compiler/conversion/cpu/product.h"
-#include "compiler/conversion/cpu/tile_products.h"
+#include "compiler/conversion/cpu/matrix_packing.h"
 #include "mlir/Dialect/AMX/AMXDialect.h"
 #include "mlir/Dialect/Arith/IR/Arith.h"
 #include "mlir/Dialect/MemRef/IR/MemRef.h"
@@ -22,143 +26,15 @@ using namespace mlir;
 
 namespace {
 
-constexpr int64_t kSide = 16;    // rows of a tile, columns of a tile of C
-constexpr int64_t kSteps = 32;   // steps of k in a tile
-constexpr int64_t kWords = 256;  // 32-bit words of a tile
-constexpr int64_t kTileBytes = 1024;
+constexpr int64_t kSide = kTileSide;
+
 /// Panels whose sums an epilogue gets at once, at most: enough for it to walk memory along rows.
 constexpr int64_t kStripPanels = 8;
 
-/// An operand seen as a matrix of pairs: `x` counts rows of A or columns of B.
-struct PairSource {
-  Access access;  // elements as i16
-  Value base;
-  int64_t strideX, strideK;
-  Value sizeX, sizeK;
-  /// Whether tiles never reach beyond the last x or k.
-  bool wholeX, wholeK;
-};
-
-Value createMask(KernelBuilder& b, Value size) {
-  return vector::CreateMaskOp::create(b, VectorType::get({kSide}, b.getI1Type()), ValueRange{size});
-}
-
-/// Words of pair `p` for the 16 x from x0 on; x is walked by unit stride.
-Value loadAcross(KernelBuilder& b, const PairSource& source, Value x0, Value k0, Value p) {
-  Value k = b.add(k0, b.mul(p, 2)), rest = b.sub(source.sizeX, x0);
-  auto row = [&](Value step) {
-    Value mask;
-    if (!source.wholeK)
-      rest = arith::SelectOp::create(b, b.lessThan(step, source.sizeK), b.sub(source.sizeX, x0),
-                                     b.constant(0));
-    if (!source.wholeK || !source.wholeX) mask = createMask(b, rest);
-    return loadVector(b, source.access, b.offset(b.add(source.base, x0), step, source.strideK), 1,
-                      kSide, mask);
-  };
-  auto words = VectorType::get({kSide}, b.getI32Type());
-  Value even = arith::ExtUIOp::create(b, words, row(k));
-  Value odd = arith::ExtUIOp::create(b, words, row(b.add(k, 1)));
-  return arith::OrIOp::create(b, even, arith::ShLIOp::create(b, odd, b.intConstant(words, 16)));
-}
-
-/// Words of the 16 pairs from k0 on, for one x. Beyond the last x it repeats it: what comes of it
-/// is not stored.
-Value loadAlong(KernelBuilder& b, const PairSource& source, Value x, Value k0) {
-  if (!source.wholeX) x = b.minimum(x, b.sub(source.sizeX, b.constant(1)));
-  Value at = b.offset(b.offset(source.base, x, source.strideX), k0, source.strideK);
-  auto whole = VectorType::get({2 * kSide}, b.getI16Type());
-  Value both;
-  if (source.wholeK) {
-    both = loadVector(b, source.access, at, source.strideK, 2 * kSide, Value());
-  } else {
-    Value rest = b.sub(source.sizeK, k0);
-    Value low = loadVector(b, source.access, at, source.strideK, kSide, createMask(b, rest));
-    Value high = loadVector(b, source.access, b.add(at, kSide * source.strideK), source.strideK,
-                            kSide, createMask(b, b.sub(rest, b.constant(kSide))));
-    SmallVector<int64_t> order;
-    for (int64_t lane = 0; lane < 2 * kSide; ++lane) order.push_back(lane);
-    both = vector::ShuffleOp::create(b, whole, low, high, order);
-  }
-  return vector::BitCastOp::create(b, VectorType::get({kSide}, b.getI32Type()), both);
-}
-
-/// Packs the tile of rows [x0, x0 + 16) and steps [k0, k0 + 32) to words [at, at + 256) of `words`.
-/// In tiles of A the word of pair p and row x is at 16 x + p, in tiles of B at 16 p + x.
-void packTile(KernelBuilder& b, const PairSource& source, Value x0, Value k0, Value words, Value at,
-              bool isLeft) {
-  Access target;
-  target.memref = words;
-  target.element = b.getI32Type();
-  bool across = source.strideX == 1;
-  auto load = [&](Value i) {
-    return across ? loadAcross(b, source, x0, k0, i) : loadAlong(b, source, b.add(x0, i), k0);
-  };
-  if (across != isLeft) {
-    b.loop(0, kSide, 1,
-           [&](Value i) { storeVector(b, load(i), target, b.offset(at, i, kSide), 1, Value()); });
-    return;
-  }
-  ValueList rows;
-  for (int64_t i = 0; i < kSide; ++i) rows.push_back(load(b.constant(i)));
-  rows = transposed(b, rows);
-  for (int64_t i = 0; i < kSide; ++i)
-    storeVector(b, rows[i], target, b.add(at, i * kSide), 1, Value());
-}
-
-PairSource sourceOf(KernelBuilder& b, const Product& p, unsigned input, size_t x, Value base) {
-  PairSource source;
-  source.access = p.nest.inputs[input];
-  source.access.element = b.getI16Type();
-  source.base = base;
-  source.strideX = source.access.strides[x];
-  source.strideK = source.access.strides[p.k];
-  auto size = [&](size_t d) {
-    return p.nest.dims[d].size ? p.nest.dims[d].size : b.constant(p.extent(d));
-  };
-  source.sizeX = size(x);
-  source.sizeK = size(p.k);
-  source.wholeX = !p.nest.dims[x].size && p.extent(x) % (2 * kSide) == 0;
-  source.wholeK = !p.nest.dims[p.k].size && p.extent(p.k) % kSteps == 0;
-  return source;
-}
-
-/// Buffer of packed tiles, as words and as tiles.
-struct TileBuffer {
-  Value words, tiles;
-};
-
-TileBuffer tileBuffer(KernelBuilder& b, Value bytes, Value offset, int64_t tiles) {
-  TileBuffer buffer;
-  buffer.words = b.view(bytes, offset, tiles * kWords, b.getI32Type());
-  auto type = MemRefType::get({tiles * 2 * kWords}, b.getBF16Type());
-  buffer.tiles = memref::ViewOp::create(b, type, bytes, offset, ValueRange{});
-  return buffer;
-}
-
-int64_t depthTiles(const Product& p) { return divideUp(p.extent(p.k), kSteps); }
+int64_t depthTiles(const Product& p) { return divideUp(p.extent(p.k), kTileSteps); }
 int64_t panelCount(const Product& p) { return divideUp(p.extent(p.n), 2 * kSide); }
-
-/// Packs the tiles of 32 x and 32 k, the two halves of x one after the other, from word `at` on.
-void packPair(KernelBuilder& b, const PairSource& source, Value x, Value k, Value words, Value at,
-              bool isLeft) {
-  for (int64_t half = 0; half < 2; ++half)
-    packTile(b, source, b.add(b.mul(x, 2 * kSide), half * kSide), b.mul(k, kSteps), words,
-             b.add(at, half * kWords), isLeft);
-}
-
-/// Packs all tiles, in the order in which the source lies in memory; there is room for `depth`
-/// tiles of k.
-void packTiles(KernelBuilder& b, const PairSource& source, Value count, int64_t steps,
-               int64_t depth, Value words, bool isLeft) {
-  Value zero = b.constant(0), depthValue = b.constant(steps);
-  bool rowsOfK = std::abs(source.strideK) > std::abs(source.strideX);
-  b.loop(zero, rowsOfK ? depthValue : count, 1, [&](Value i) {
-    b.loop(zero, rowsOfK ? count : depthValue, 1, [&](Value j) {
-      Value x = rowsOfK ? j : i, k = rowsOfK ? i : j;
-      packPair(b, source, x, k, words, b.mul(b.add(b.mul(x, depth), k), 2 * kWords), isLeft);
-    });
-  });
-}
+int64_t leftParts(const Product& p) { return partsOf(p.nest.inputs[0].element); }
+int64_t rightParts(const Product& p) { return partsOf(p.nest.inputs[1].element); }
 
 bool isZero(Value scalar) { return matchPattern(scalar, m_AnyZeroFloat()); }
 
@@ -166,18 +42,15 @@ bool isZero(Value scalar) { return matchPattern(scalar, m_AnyZeroFloat()); }
 
 PackedOperand packForMatrixTiles(KernelFunction& f, const Product& p) {
   KernelBuilder& b = f.b;
-  int64_t depth = depthTiles(p), panels = panelCount(p), tiles = panels * depth * 2;
+  int64_t depth = depthTiles(p), panels = panelCount(p), tiles = panels * depth * 2 * rightParts(p);
   PackedOperand packed;
   packed.depth = depth;
-  packed.base = b.constant(f.shared.reserve(tiles * kTileBytes));
+  packed.base = b.constant(f.shared.reserve(tiles * kMatrixTileBytes));
   packed.memref = f.sharedScratch;
   TileBuffer buffer = tileBuffer(b, packed.memref, packed.base, tiles);
-  PairSource source = sourceOf(b, p, 1, p.n, p.nest.inputs[1].base);
-  b.parallelLoop(panels, tiles * kWords >= kParallelWork, [&](Value panel) {
-    b.loop(0, depth, 1, [&](Value k) {
-      Value at = b.mul(b.add(b.mul(panel, depth), k), 2 * kWords);
-      packPair(b, source, panel, k, buffer.words, at, /*isLeft=*/false);
-    });
+  MatrixOperand right = matrixOperand(b, p, 1, p.nest.inputs[1].base);
+  b.parallelLoop(panels, tiles * kTileWords >= kParallelWork, [&](Value panel) {
+    b.loop(0, depth, 1, [&](Value k) { packPair(b, right, panel, k, depth, buffer.words); });
   });
   return packed;
 }
@@ -222,7 +95,7 @@ class MatrixTiles {
 
   bool readsLeftInPlace() const;
   bool keepsSumsInPlace() const;
-  LeftTiles leftTiles(Value i, Value k);
+  LeftTiles leftTiles(Value i, Value k, int64_t part);
   Value reserve(int64_t bytes) { return b.add(threadOffset, scratch.reserve(bytes)); }
   Value bf16View(Value memref);
   /// First row of row tile `i`: rows that are used in place overlap those before at the end.
@@ -248,9 +121,10 @@ class MatrixTiles {
 
 bool MatrixTiles::readsLeftInPlace() const {
   const Access& a = p.nest.inputs[0];
+  if (!a.element.isBF16()) return false;
   // Packing what comes from memory costs nothing: it streams better than tiles do.
   return a.tile && a.strides[p.k] == 1 && a.strides[p.m] > 0 && !p.nest.dims[p.k].size &&
-         p.extent(p.k) % kSteps == 0 && leastRows >= 2 * kSide;
+         p.extent(p.k) % kTileSteps == 0 && leastRows >= 2 * kSide;
 }
 
 /// Whether tiles may be stored to C as they are, which is in the cache.
@@ -278,13 +152,13 @@ Value MatrixTiles::firstRow(Value i) {
   return b.minimum(row, b.sub(rows, b.constant(2 * kSide)));
 }
 
-MatrixTiles::LeftTiles MatrixTiles::leftTiles(Value i, Value k) {
+MatrixTiles::LeftTiles MatrixTiles::leftTiles(Value i, Value k, int64_t part) {
   if (!inPlace) {
-    Value tile = b.mul(b.add(b.mul(i, depth), k), 2);
-    return {leftMemref, b.mul(tile, 2 * kWords), 2 * kWords, kSteps};
+    Value tile = tileIndex(b, i, k, part, leftParts(p), depth);
+    return {leftMemref, b.mul(tile, 2 * kTileWords), 2 * kTileWords, kTileSteps};
   }
   int64_t stride = p.nest.inputs[0].strides[p.m];
-  Value at = b.add(b.offset(bases.a, firstRow(i), stride), b.mul(k, kSteps));
+  Value at = b.add(b.offset(bases.a, firstRow(i), stride), b.mul(k, kTileSteps));
   return {leftMemref, at, kSide * stride, stride};
 }
 
@@ -292,27 +166,50 @@ MatrixTiles::LeftTiles MatrixTiles::leftTiles(Value i, Value k) {
 /// emits what vector units do at each k tile.
 ValueList MatrixTiles::multiply(Value i, Value j, ValueRange before,
                                 function_ref<void(Value)> besides) {
-  auto tileType = amx::TileType::get({kSide, kSteps}, b.getBF16Type());
+  auto tileType = amx::TileType::get({kSide, kTileSteps}, b.getBF16Type());
   auto sumType = amx::TileType::get({kSide, kSide}, b.getF32Type());
-  ValueList start(before);
-  while (start.size() < 4) start.push_back(amx::TileZeroOp::create(b, sumType));
-  return b.loop(b.constant(0), b.constant(depth), 1, start, [&](Value k, ValueRange current) {
-    LeftTiles a = leftTiles(i, k);
-    int64_t rightDepth = packed ? packed->depth : depth;
-    Value right = b.mul(b.add(b.mul(j, rightDepth), k), 4 * kWords);
-    auto load = [&](Value memref, Value at, int64_t row) {
-      return amx::TileLoadOp::create(b, tileType, memref, ValueRange{at}, b.constant(row));
-    };
-    Value a0 = load(a.memref, a.first, a.row), b0 = load(rightMemref, right, kSteps);
-    Value a1 = load(a.memref, b.add(a.first, a.second), a.row);
-    Value b1 = load(rightMemref, b.add(right, 2 * kWords), kSteps);
-    Value as[] = {a0, a1}, bs[] = {b0, b1};
-    ValueList next;
-    for (int t = 0; t < 4; ++t)
-      next.push_back(amx::TileMulFOp::create(b, sumType, as[t / 2], bs[t % 2], current[t]));
-    if (besides) besides(k);
-    return next;
-  });
+  auto load = [&](Value memref, Value at, int64_t row) {
+    return amx::TileLoadOp::create(b, tileType, memref, ValueRange{at}, b.constant(row));
+  };
+  auto loadLeft = [&](Value k, int64_t part, int half) {
+    LeftTiles a = leftTiles(i, k, part);
+    return load(a.memref, half ? b.add(a.first, a.second) : a.first, a.row);
+  };
+  auto loadRight = [&](Value k, int64_t part, int half) {
+    Value tile = tileIndex(b, j, k, part, rightParts(p), packed ? packed->depth : depth);
+    return load(rightMemref, b.mul(b.add(tile, half), 2 * kTileWords), kTileSteps);
+  };
+  // Parts of A and B. There are eight registers, and four hold sums: two tiles of A stay for the
+  // parts of B that they meet, those of B come one by one. With all eight in use LLVM spills.
+  using Term = std::pair<int64_t, int64_t>;
+  auto sumOf = [&](ArrayRef<Term> terms, ValueRange start) {
+    return b.loop(b.constant(0), b.constant(depth), 1, start, [&](Value k, ValueRange current) {
+      ValueList sums(current), left(2);
+      for (auto [number, term] : llvm::enumerate(terms)) {
+        if (number == 0 || terms[number - 1].first != term.first)
+          for (int half = 0; half < 2; ++half) left[half] = loadLeft(k, term.first, half);
+        for (int column = 0; column < 2; ++column) {
+          Value right = loadRight(k, term.second, column);
+          for (int row = 0; row < 2; ++row) {
+            Value& sum = sums[2 * row + column];
+            sum = amx::TileMulFOp::create(b, sumType, left[row], right, sum);
+          }
+        }
+      }
+      if (besides) besides(k);
+      return sums;
+    });
+  };
+  SmallVector<Term> small;
+  for (Term term : {Term{0, 2}, {0, 1}, {1, 1}, {1, 0}, {2, 0}})
+    if (term.first < leftParts(p) && term.second < rightParts(p)) small.push_back(term);
+  ValueList sums(before);
+  while (sums.size() < 4) sums.push_back(amx::TileZeroOp::create(b, sumType));
+  if (!small.empty()) {
+    sums = sumOf(small, sums);
+    besides = nullptr;
+  }
+  return sumOf(Term{0, 0}, sums);
 }
 
 void MatrixTiles::multiplyInPlace(Value i, Value j) {
@@ -346,7 +243,7 @@ void MatrixTiles::write(Value i, Value j, Value sums) {
     for (int64_t half = 0; half < 2; ++half) {
       Value column = b.add(firstColumn, half * kSide);
       Value mask;
-      if (partial) mask = createMask(b, b.sub(b.constant(p.extent(p.n)), column));
+      if (partial) mask = tileMask(b, b.sub(b.constant(p.extent(p.n)), column));
       auto at = [&](const Access& access, Value base) {
         return b.offset(b.offset(base, row, access.strides[p.m]), column, access.strides[p.n]);
       };
@@ -450,28 +347,28 @@ LogicalResult MatrixTiles::emitStrips(int64_t group) {
 
 LogicalResult MatrixTiles::emit() {
   Value zero = b.constant(0);
+  int64_t panelTiles = depth * 2 * rightParts(p);
   int64_t group = std::max<int64_t>(1, p.tiling.group / (2 * kSide));
   if (inPlace) {
     leftMemref = bf16View(p.nest.inputs[0].memref);
   } else {
-    TileBuffer left = tileBuffer(b, f.threadScratch, reserve(rowTiles * depth * 2 * kTileBytes),
-                                 rowTiles * depth * 2);
+    int64_t tiles = rowTiles * depth * 2 * leftParts(p);
+    TileBuffer left = tileBuffer(b, f.threadScratch, reserve(tiles * kMatrixTileBytes), tiles);
     leftMemref = left.tiles;
-    PairSource source = sourceOf(b, p, 0, p.m, bases.a);
-    packTiles(b, source, usedRowTiles, depth, depth, left.words, /*isLeft=*/true);
+    packTiles(b, matrixOperand(b, p, 0, bases.a), usedRowTiles, depth, depth, left.words);
   }
   if (packed) {
-    rightMemref = tileBuffer(b, packed->memref, packed->base, panels * packed->depth * 2).tiles;
+    int64_t tiles = panels * packed->depth * 2 * rightParts(p);
+    rightMemref = tileBuffer(b, packed->memref, packed->base, tiles).tiles;
   } else {
-    int64_t tiles = panels * depth * 2;
-    TileBuffer right = tileBuffer(b, f.threadScratch, reserve(tiles * kTileBytes), tiles);
+    int64_t tiles = panels * panelTiles;
+    TileBuffer right = tileBuffer(b, f.threadScratch, reserve(tiles * kMatrixTileBytes), tiles);
     rightMemref = right.tiles;
-    PairSource source = sourceOf(b, p, 1, p.n, bases.b);
-    packTiles(b, source, b.constant(panels), depth, depth, right.words, /*isLeft=*/false);
+    packTiles(b, matrixOperand(b, p, 1, bases.b), b.constant(panels), depth, depth, right.words);
   }
   if (p.epilogue) return emitStrips(group);
   auto block = MemRefType::get({2 * kSide, 2 * kSide}, b.getF32Type());
-  Value offset = reserve(4 * kTileBytes);
+  Value offset = reserve(4 * kMatrixTileBytes);
   Value tiles = memref::ViewOp::create(b, block, f.threadScratch, offset, ValueRange{});
   Value sums = b.view(f.threadScratch, offset, 4 * kSide * kSide, b.getF32Type());
   b.loop(0, panels, group, [&](Value from) {
@@ -493,22 +390,52 @@ LogicalResult MatrixTiles::emit() {
 
 }  // namespace
 
+bool repaysMatrixTiles(const Product& p) {
+  // Six multiplications by tiles take 0.55 of the time of one by registers. What is won per element
+  // of an operand grows with the extent that it is multiplied with; packing it costs as much as is
+  // won on some 120 (measured: 128 x 128 x 128 is 1.15 times as fast, 1280 x 64 x 64 is 0.85
+  // times).
+  int64_t m = p.extent(p.m), n = p.extent(p.n);
+  return m * n >= 62 * (m + n) && p.extent(p.k) >= 64;
+}
+
 void packTilesInto(KernelFunction& f, const Product& p, const PackedOperand& buffer,
                    int64_t firstStep) {
   KernelBuilder& b = f.b;
-  int64_t tiles = panelCount(p) * buffer.depth * 2, first = firstStep / kSteps * 2;
-  Value offset = b.add(buffer.base, first * kTileBytes);
+  int64_t tiles = panelCount(p) * buffer.depth * 2 * rightParts(p);
+  int64_t first = firstStep / kTileSteps * 2;
+  Value offset = b.add(buffer.base, first * kMatrixTileBytes);
   TileBuffer words = tileBuffer(b, buffer.memref, offset, tiles - first);
-  PairSource source = sourceOf(b, p, 1, p.n, p.nest.inputs[1].base);
-  packTiles(b, source, b.constant(panelCount(p)), depthTiles(p), buffer.depth, words.words,
-            /*isLeft=*/false);
+  packTiles(b, matrixOperand(b, p, 1, p.nest.inputs[1].base), b.constant(panelCount(p)),
+            depthTiles(p), buffer.depth, words.words);
 }
 
 LogicalResult emitMatrixTiles(KernelFunction& f, Product& p, const ProductBases& bases,
                               std::optional<PackedOperand> packed, Value threadOffset,
                               ScratchPlan& scratch, bool accumulate) {
+  KernelBuilder& b = f.b;
   f.usesTiles = true;
-  return MatrixTiles(f, p, bases, packed, threadOffset, scratch, accumulate).emit();
+  int64_t extent = p.extent(p.k), depth = p.tiling.depth;
+  if (p.epilogue || p.nest.dims[p.k].size || depth >= extent)
+    return MatrixTiles(f, p, bases, packed, threadOffset, scratch, accumulate).emit();
+  LogicalResult result = success();
+  auto part = [&](Value from, int64_t steps) {
+    Product mine = p;
+    mine.nest.dims[p.k].extent = steps;
+    ProductBases at = bases;
+    at.a = b.offset(bases.a, from, p.nest.inputs[0].strides[p.k]);
+    at.b = b.offset(bases.b, from, p.nest.inputs[1].strides[p.k]);
+    std::optional<PackedOperand> right = packed;
+    if (right) right->base = b.add(packed->base, b.mul(from, 2 * kMatrixTileBytes / kTileSteps));
+    ScratchPlan own = scratch;
+    if (failed(MatrixTiles(f, mine, at, right, threadOffset, own, accumulate).emit()))
+      result = failure();
+    f.thread.growTo(own.size());
+  };
+  int64_t whole = extent / depth * depth;
+  b.loop(0, whole, depth, [&](Value from) { part(from, depth); });
+  if (whole != extent) part(b.constant(whole), extent - whole);
+  return result;
 }
 
 }  // namespace weir

@@ -1,5 +1,6 @@
 #include "compiler/conversion/cpu/product.h"
 
+#include "compiler/conversion/cpu/matrix_packing.h"
 #include "mlir/Dialect/Arith/IR/Arith.h"
 #include "mlir/Dialect/Math/IR/Math.h"
 #include "mlir/Dialect/Vector/IR/VectorOps.h"
@@ -71,9 +72,10 @@ std::optional<Product> matchProduct(LoopNest nest, const CpuTarget& target) {
     return std::nullopt;
   for (size_t d = 0; d < nest.dims.size(); ++d)
     if (d != *m && d != *n && d != *k) product.outer.push_back(d);
-  product.matrixTiles =
-      target.hasBf16() && nest.inputs[0].element.isBF16() && nest.inputs[1].element.isBF16();
   product.nest = std::move(nest);
+  bool narrow = product.nest.inputs[0].element.isBF16() && product.nest.inputs[1].element.isBF16();
+  product.matrixTiles =
+      target.hasBf16() && product.compute.isF32() && (narrow || repaysMatrixTiles(product));
   return product;
 }
 
@@ -156,7 +158,9 @@ PackedOperand packOperand(KernelFunction& f, const Product& product) {
 }
 
 int64_t operandBytes(const CpuTarget& target, const Product& p, int64_t steps) {
-  if (p.matrixTiles) return roundUp(steps, kTilePair) * roundUp(p.extent(p.n), kTilePair) * 2;
+  if (p.matrixTiles)
+    return roundUp(steps, kTilePair) * roundUp(p.extent(p.n), kTilePair) * 2 *
+           partsOf(p.nest.inputs[1].element);
   return steps * roundUp(p.extent(p.n), panelWidth(target, p.compute)) * storageBytes(p.compute);
 }
 
@@ -187,8 +191,9 @@ PackedOperand partOf(KernelFunction& f, const Product& p, PackedOperand packed, 
   int64_t width = p.matrixTiles ? kTilePair : panelWidth(f.b.target, p.compute), shift = 0;
   // Bytes of a pair of tiles, or elements of a step.
   if (p.matrixTiles)
-    shift =
-        (firstColumn / width * packed.depth + firstStep / kTilePair) * kTilePair * kTilePair * 2;
+    shift = (firstColumn / width * partsOf(p.nest.inputs[1].element) * packed.depth +
+             firstStep / kTilePair) *
+            kTilePair * kTilePair * 2;
   else
     shift = (firstColumn / width * packed.depth + firstStep) * width;
   packed.base = f.b.add(packed.base, shift);
@@ -201,7 +206,7 @@ LogicalResult emitProductTile(KernelFunction& f, Product p, std::optional<Packed
   ScratchPlan mine = scratch;
   if (p.tiling == Tiling()) decideBlockTiling(b.target, p);
   // Where C is visited several times it holds its initial values first.
-  bool accumulate = !p.matrixTiles && p.extent(p.k) > p.tiling.depth;
+  bool accumulate = !p.epilogue && p.extent(p.k) > p.tiling.depth;
   for (size_t d : p.outer) accumulate |= p.nest.dims[d].reduction;
   if (accumulate && failed(initialize(f, p))) return failure();
   LogicalResult result = success();

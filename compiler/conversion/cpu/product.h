@@ -42,7 +42,7 @@ struct Product {
   llvm::SmallVector<size_t> outer;
   /// Type of sums: f32 or f64.
   mlir::Type compute;
-  /// By AMX tiles of bf16 rather than by vector registers.
+  /// By AMX tiles rather than by vector registers.
   bool matrixTiles = false;
   /// With matrix tiles and nothing to add to: takes the place of C.
   const ProductEpilogue* epilogue = nullptr;
@@ -74,7 +74,8 @@ struct ProductBases {
   mlir::Value a, b, c, init;
 };
 
-/// Recognizes a product worth a register tile.
+/// Recognizes a product worth a register tile. Whether it is worth matrix tiles may depend on its
+/// rows, if they are of f32.
 std::optional<Product> matchProduct(LoopNest nest, const CpuTarget& target);
 
 /// What the model is asked about. Nothing is known of it but its shape.
@@ -129,6 +130,8 @@ mlir::LogicalResult emitRegisterTiles(KernelFunction& f, Product& product,
                                       ScratchPlan& scratch, bool accumulate);
 mlir::LogicalResult packPanelsInto(KernelFunction& f, const Product& product,
                                    const PackedOperand& buffer, int64_t firstStep);
+/// Whether matrix tiles repay packing f32 operands as several of bf16.
+bool repaysMatrixTiles(const Product& product);
 PackedOperand packForMatrixTiles(KernelFunction& f, const Product& product);
 void packTilesInto(KernelFunction& f, const Product& product, const PackedOperand& buffer,
                    int64_t firstStep);

@@ -65,7 +65,6 @@ void check(const std::string& text, int64_t m, int64_t n, int64_t k, bool ta, bo
 }
 
 TEST_P(ProductTest, AllLayoutsAndRemainders) {
-  if (GetParam() == IsaLevel::Amx) GTEST_SKIP() << "the code is that of AVX-512";
   for (auto [m, n, k] : {std::array<int64_t, 3>{1, 1, 1},
                          {6, 8, 4},
                          {14, 32, 256},
@@ -80,20 +79,17 @@ TEST_P(ProductTest, AllLayoutsAndRemainders) {
 }
 
 TEST_P(ProductTest, LongSumsAreSplit) {
-  if (GetParam() == IsaLevel::Amx) GTEST_SKIP() << "the code is that of AVX-512";
   for (auto [m, n, k] : {std::array<int64_t, 3>{64, 64, 16384}, {100, 37, 5000}, {7, 300, 2049}})
     check<float>(product(true, false, "f32", 0), m, n, k, true, false, GetParam(), 1e-5);
 }
 
 TEST_P(ProductTest, FewRowsManyColumns) {
-  if (GetParam() == IsaLevel::Amx) GTEST_SKIP() << "the code is that of AVX-512";
   for (auto [m, n, k] : {std::array<int64_t, 3>{16, 5003, 64}, {3, 1000, 100}})
     for (bool tb : {false, true})
       check<float>(product(false, tb, "f32", 1), m, n, k, false, tb, GetParam(), 3e-6);
 }
 
 TEST_P(ProductTest, LargeAndConflictingStrides) {
-  if (GetParam() == IsaLevel::Amx) GTEST_SKIP() << "the code is that of AVX-512";
   check<float>(product(false, false, "f32", 1), 500, 512, 1024, false, false, GetParam(), 5e-6);
   check<float>(product(true, false, "f32", 0), 1024, 96, 700, true, false, GetParam(), 5e-6);
 }
@@ -102,6 +98,63 @@ TEST_P(ProductTest, Doubles) {
   if (GetParam() == IsaLevel::Amx) GTEST_SKIP() << "the code is that of AVX-512";
   for (auto [m, n, k] : {std::array<int64_t, 3>{15, 33, 257}, {64, 64, 3000}, {5, 3, 2}})
     check<double>(product(false, true, "f64", 0, "f64"), m, n, k, false, true, GetParam(), 1e-14);
+}
+
+// f32 by matrix tiles of bf16 is no less accurate than f32 by registers, whatever the scales of its
+// operands are.
+TEST_P(ProductTest, PartsKeepTheAccuracyOfF32) {
+  if (GetParam() != IsaLevel::Amx) GTEST_SKIP() << "only AMX takes f32 in parts";
+  int64_t m = 150, n = 131, k = 2049;
+  for (bool ta : {false, true})
+    for (bool tb : {false, true})
+      for (float scale : {1.0f, 1e-20f, 1e18f}) {
+        auto a = randomValues(m * k, 1), b = randomValues(k * n, 2), c = randomValues(m * n, 3);
+        for (float& v : a) v *= scale * std::exp(v);
+        for (float& v : b) v *= std::exp(3 * v);
+        for (float& v : c) v *= scale;
+        std::vector<double> expected(c.begin(), c.end());
+        for (int64_t i = 0; i < m; ++i)
+          for (int64_t q = 0; q < k; ++q)
+            for (int64_t j = 0; j < n; ++j)
+              expected[i * n + j] +=
+                  double(ta ? a[q * m + i] : a[i * k + q]) * (tb ? b[j * k + q] : b[q * n + j]);
+        std::string text = fill(product(ta, tb, "f32", 0), {{'M', m}, {'N', n}, {'K', k}});
+        double errors[2];
+        for (IsaLevel level : {IsaLevel::Avx512, IsaLevel::Amx}) {
+          auto kernel = LoadedKernel::create(text, level);
+          ASSERT_TRUE(kernel);
+          auto y = poisoned(m * n);
+          kernel->run({a.data(), b.data(), c.data(), y.data()});
+          errors[level == IsaLevel::Amx] = relativeError(y, expected);
+        }
+        EXPECT_LE(errors[1], errors[0]) << ta << tb << " " << scale;
+        EXPECT_GT(errors[0], 0);
+      }
+}
+
+// Zeros, and values whose parts are zero, stay exact; no number and infinities are not swallowed.
+TEST_P(ProductTest, PartsOfSpecialValues) {
+  if (GetParam() != IsaLevel::Amx) GTEST_SKIP() << "only AMX takes f32 in parts";
+  int64_t size = 128;
+  auto kernel = LoadedKernel::create(
+      fill(product(false, false, "f32", 0), {{'M', size}, {'N', size}, {'K', size}}), GetParam());
+  ASSERT_TRUE(kernel);
+  std::vector<float> a(size * size), b(size * size), c(size * size), y(size * size);
+  auto random = randomValues(size, 1);
+  for (int64_t i = 0; i < size; ++i) {
+    a[i * size + i] = 1;
+    for (int64_t j = 0; j < size; ++j) b[i * size + j] = random[(3 * i + j) % size];
+  }
+  kernel->run({a.data(), b.data(), c.data(), y.data()});
+  EXPECT_EQ(y, b);  // by the identity
+  a[0] = std::numeric_limits<float>::infinity();
+  a[size + 1] = std::numeric_limits<float>::quiet_NaN();
+  kernel->run({a.data(), b.data(), c.data(), y.data()});
+  for (int64_t j = 0; j < size; ++j) {
+    EXPECT_FALSE(std::isfinite(y[j]));
+    EXPECT_TRUE(std::isnan(y[size + j]));
+    EXPECT_EQ(y[2 * size + j], b[2 * size + j]);
+  }
 }
 
 uint16_t toBf16(float value) {

@@ -1,5 +1,6 @@
 // The tiles of a product: what its op asks for, or what the model chooses.
 
+#include "compiler/conversion/cpu/matrix_packing.h"
 #include "compiler/conversion/cpu/product.h"
 #include "compiler/dialect/dialect.h"
 
@@ -31,7 +32,15 @@ TiledProduct describe(const Product& p, const CpuTarget& target) {
   shape.splittable = p.outer.empty();
   shape.level = target.level;
   shape.matrixTiles = p.matrixTiles;
-  shape.packedBytes = p.matrixTiles ? 2 : storageBytes(p.compute);
+  if (p.matrixTiles) {
+    int64_t parts = std::max(partsOf(left.element), partsOf(right.element));
+    shape.packedBytes = 2 * parts;
+    // Both operands in three parts: six products of parts (matrix_tiles.cpp).
+    shape.multiplications = left.element == right.element ? parts * (parts + 1) / 2 : parts;
+  } else {
+    shape.packedBytes = storageBytes(p.compute);
+  }
+  shape.wholeSums = p.epilogue || p.nest.dims[p.k].size;
   shape.leftBytes = storageBytes(left.element);
   shape.rightBytes = storageBytes(right.element);
   shape.sumBytes = storageBytes(p.nest.outputs[0].access.element);

@@ -187,6 +187,13 @@ LoopNest RowsEmitter::toBlock(const LoopNest& nest, const RowBlock& block) {
   return mine;
 }
 
+/// The product of `op` on a block of rows, by the tiles that were chosen for all rows.
+std::optional<Product> RowsEmitter::productOf(Operation* op, const LoopNest& nest) const {
+  std::optional<Product> product = matchProduct(nest, b.target);
+  if (product) product->matrixTiles = byMatrixTiles.contains(op);
+  return product;
+}
+
 int64_t RowsEmitter::blocks() const {
   int64_t count = divideUp(rows[split].extent, chunk);
   for (size_t g = 0; g < split; ++g) count *= rows[g].extent;
@@ -219,7 +226,7 @@ LogicalResult RowsEmitter::emitSteps(const RowBlock& rowBlock) {
   if (failed(resolveViews())) return failure();
   auto emit = [&](Operation* op, const LoopNest& nest) -> LogicalResult {
     LoopNest mine = toBlock(nest, rowBlock);
-    std::optional<Product> product = matchProduct(mine, b.target);
+    std::optional<Product> product = productOf(op, mine);
     if (!product) return emitLoopNest(b, mine);
     auto right = op ? packed.find(op) : packed.end();
     std::optional<PackedOperand> operand;
@@ -270,6 +277,7 @@ LogicalResult RowsEmitter::prepare() {
   for (auto [op, i] : products) {
     std::optional<Product> product = matchProduct(mergeRows(all[i]), b.target);
     if (!product) continue;
+    if (product->matrixTiles) byMatrixTiles.insert(op);
     matched.emplace_back(op, i);
     tile = std::max(tile, rowTile(b.target, *product));
     // An operand that all rows share is packed once, before the rows, unless they compute it (keys
@@ -300,7 +308,7 @@ LogicalResult RowsEmitter::prepare() {
   if (split + 1 == rows.size()) {
     SmallVector<std::pair<Operation*, bool>> fusable;
     for (auto [op, i] : matched)
-      if (std::optional<bool> needsMemory = takesEpilogue(all[i]))
+      if (std::optional<bool> needsMemory = takesEpilogue(op, all[i]))
         fusable.emplace_back(op, *needsMemory);
     fuseEpilogues(fusable);
     if (!epilogues.empty()) chooseBlocks(tile, asked);

@@ -285,11 +285,11 @@ void RowsEmitter::fuseEpilogues(ArrayRef<std::pair<Operation*, bool>> products) 
 
 /// Whether a product with blocks of rows [.., chunk, ..] as its rows can have an epilogue, and, if
 /// so, whether its sums go through memory.
-std::optional<bool> RowsEmitter::takesEpilogue(const LoopNest& nest) {
+std::optional<bool> RowsEmitter::takesEpilogue(Operation* op, const LoopNest& nest) {
   LoopNest mine = mergeRows(nest);
   for (size_t g = 0; g < split; ++g) mine.dims[g].extent = 1;
   mine.dims[split].extent = chunk;
-  std::optional<Product> product = matchProduct(mine, b.target);
+  std::optional<Product> product = productOf(op, mine);
   if (!product || !product->outer.empty() || !product->nest.dims[product->m].row ||
       product->nest.dims[product->n].row || !isZero(product->nest.outputs[0].init))
     return std::nullopt;

@@ -82,7 +82,7 @@ class RowsEmitter {
   /// flag: the product's result needs it in any case.
   void fuseEpilogues(llvm::ArrayRef<std::pair<mlir::Operation*, bool>> products);
   class EpilogueFinder;
-  std::optional<bool> takesEpilogue(const LoopNest& nest);
+  std::optional<bool> takesEpilogue(mlir::Operation* op, const LoopNest& nest);
   /// Steps that read `value`, through views too; null for the kernel's results.
   llvm::SmallVector<mlir::Operation*> readersOf(mlir::Value value) const;
   bool isReadElsewhere(mlir::Value value, mlir::Operation* product) const;
@@ -93,6 +93,7 @@ class RowsEmitter {
                                        const RowBlock& rowBlock);
   LoopNest mergeRows(const LoopNest& nest);
   LoopNest toBlock(const LoopNest& nest, const RowBlock& block);
+  std::optional<Product> productOf(mlir::Operation* op, const LoopNest& nest) const;
 
   /// The loops of a step: one for a linalg.generic, one per part for ops that put tensors together.
   mlir::FailureOr<std::vector<LoopNest>> nestsOf(mlir::Operation* op);
@@ -111,6 +112,7 @@ class RowsEmitter {
   llvm::SetVector<mlir::Value> tiles;
   llvm::DenseMap<mlir::Value, int64_t> tileOffsets;
   llvm::DenseMap<mlir::Operation*, PackedOperand> packed;
+  llvm::SmallPtrSet<mlir::Operation*, 4> byMatrixTiles;
   /// By product, and back: fused steps follow their product in `steps`.
   llvm::DenseMap<mlir::Operation*, FusedSteps> epilogues;
   llvm::DenseMap<mlir::Operation*, mlir::Operation*> fusedInto;

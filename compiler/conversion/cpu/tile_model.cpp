@@ -13,11 +13,19 @@ int64_t roundUp(int64_t a, int64_t b) { return divideUp(a, b) * b; }
 constexpr int64_t kDepth = 256;
 /// Most rows of a block: A's stays in the second cache.
 constexpr int64_t kRows = 224;
+/// Bytes of packed A that stay in the second cache, where it takes several parts of bf16: reloading
+/// C costs little beside several multiplications.
+constexpr int64_t kLeftBytes = 768 << 10;
 /// Bytes of packed B that stay in the second cache while rows pass by.
 constexpr int64_t kMatrixGroupBytes = 1 << 20, kRegisterGroupBytes = 512 << 10;
 
 bool splitsSum(const TiledProduct& p) {
   return p.splittable && p.k >= 512 && p.k >= p.m && p.k >= p.n && p.m * p.n <= (int64_t(1) << 20);
+}
+
+/// Whether C is visited once: reloading it costs more than the cache misses it would save.
+bool keepsSums(const TiledProduct& p) {
+  return p.matrixTiles && (p.multiplications == 1 || p.wholeSums);
 }
 
 }  // namespace
@@ -45,13 +53,16 @@ Tiling roundToTiles(const TiledProduct& p, Tiling asked) {
   if (asked.group) asked.group = roundUp(std::min(p.n, asked.group), columns);
   if (asked.parts) asked.parts = divideUp(p.k, stepsOfPart(p, asked.parts));
   if (asked.depth) asked.depth = std::min(p.k, asked.depth);
-  if (p.matrixTiles) asked.depth = p.k;
+  if (keepsSums(p))
+    asked.depth = p.k;
+  else if (p.matrixTiles && asked.depth && asked.depth < p.k)
+    asked.depth = std::min(p.k, roundUp(asked.depth, 32));
   return asked;
 }
 
 int64_t scratchBytes(const TiledProduct& p, const Tiling& t) {
   int64_t steps = stepsOfPart(p, t.parts);
-  if (!p.matrixTiles) steps = std::min(steps, t.depth);
+  if (!keepsSums(p)) steps = std::min(steps, t.depth);
   int64_t bytes = (t.rows + std::min(t.columns, p.n)) * steps * p.packedBytes;
   if (t.parts > 1) bytes += t.parts * p.m * p.n * p.sumBytes;
   return bytes;
@@ -65,7 +76,7 @@ std::vector<Tiling> candidateTilings(const TiledProduct& p, Tiling asked) {
   rows.push_back(p.m);
   for (int64_t columns : {2, 4, 8, 16, 32, 64}) groups.push_back(columns * width);
   groups.push_back(p.n);
-  if (p.matrixTiles)
+  if (keepsSums(p))
     depths = {p.k};
   else
     depths = {128, 192, 256, 384, 512};
@@ -115,7 +126,10 @@ Tiling fixedTiling(const TiledProduct& p, Tiling asked) {
     if (blocks < CpuTarget::kWorkers && p.n >= 8 * width)
       t.columns = roundUp(divideUp(p.n, divideUp(wanted, blocks)), 4 * width);
   }
-  if (!t.depth) t.depth = std::min(kDepth, p.k);
+  if (!t.depth && p.matrixTiles)
+    t.depth = std::max<int64_t>(128, kLeftBytes / (t.rows * p.packedBytes) / 128 * 128);
+  if (!t.depth) t.depth = kDepth;
+  t.depth = std::min(t.depth, p.k);
   if (!t.group) {
     int64_t steps = std::min(t.depth, stepsOfPart(p, t.parts));
     int64_t bytes = p.matrixTiles ? kMatrixGroupBytes : kRegisterGroupBytes;
