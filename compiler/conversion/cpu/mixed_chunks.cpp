@@ -78,7 +78,8 @@ MixedChunks::MixedChunks(KernelFunction& f, const MixedInputs& in, const ChunkSi
       in(in),
       size(size),
       t(f, getElementTypeOrSelf(in.v.getType()),
-        accumulatorType(getElementTypeOrSelf(in.v.getType())), threadOffset) {}
+        accumulatorType(getElementTypeOrSelf(in.v.getType())), threadOffset,
+        std::min({size.chunk, size.quad, size.lin, size.tile})) {}
 
 Matrix MixedChunks::chunkOf(const TensorValue& tensor, Value g) {
   Matrix m;

@@ -238,7 +238,9 @@ TEST_P(MixedChunksTest, AgreesWithLoops) {
                          {2, 300, 150, 40, 20, 391, 299},
                          {8, 41, 8, 6, 6, 10, 21},
                          {9, 160, 64, 32, 32, 64, 127},
-                         {8, 149, 73, 33, 31, 345, 145}})
+                         {8, 149, 73, 33, 31, 345, 145},
+                         {2, 150, 75, 64, 66, 70, 149},
+                         {8, 259, 130, 65, 64, 345, 0}})
     for (bool narrow : {false, true}) {
       if (narrow && GetParam() == IsaLevel::Avx2) continue;
       SCOPED_TRACE(testing::Message() << "time " << s.time << " chunk " << s.chunk << " features "

@@ -6,6 +6,13 @@ namespace weir {
 
 using namespace mlir;
 
+namespace {
+
+/// From this extent of all sides on, matrix tiles repay packing f32 as several parts of bf16.
+constexpr int64_t kLeastMatrixTiles = 64;
+
+}  // namespace
+
 Matrix Matrix::transposed() const {
   Matrix result = *this;
   if (!access.isScalar()) std::swap(result.access.strides[0], result.access.strides[1]);
@@ -13,14 +20,16 @@ Matrix Matrix::transposed() const {
   return result;
 }
 
-ThreadMatrices::ThreadMatrices(KernelFunction& f, Type narrow, Type wide, Value threadOffset)
+ThreadMatrices::ThreadMatrices(KernelFunction& f, Type narrow, Type wide, Value threadOffset,
+                               int64_t least)
     : narrow(narrow),
       wide(wide),
       f(f),
       b(f.b),
       threadOffset(threadOffset),
       plan(f.thread),
-      matrixTiles(f.b.target.hasBf16() && narrow.isBF16()) {}
+      matrixTiles(f.b.target.hasBf16() &&
+                  (narrow.isBF16() || (narrow.isF32() && least >= kLeastMatrixTiles))) {}
 
 Matrix ThreadMatrices::scratch(Type element, int64_t rows, int64_t columns) {
   // Rows a multiple of 256 bytes long would share a few sets of the first cache.

@@ -34,8 +34,10 @@ struct PackedMatrix {
 
 class ThreadMatrices {
  public:
-  /// Operands of products are `narrow`, their sums `wide`.
-  ThreadMatrices(KernelFunction& f, mlir::Type narrow, mlir::Type wide, mlir::Value threadOffset);
+  /// Operands of products are `narrow`, their sums `wide`; `least` is the smallest of the rows,
+  /// columns and depths of most of them.
+  ThreadMatrices(KernelFunction& f, mlir::Type narrow, mlir::Type wide, mlir::Value threadOffset,
+                 int64_t least = 1);
 
   const mlir::Type narrow, wide;
 
