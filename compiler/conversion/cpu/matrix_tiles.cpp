@@ -100,6 +100,7 @@ class MatrixTiles {
   Value bf16View(Value memref);
   /// First row of row tile `i`: rows that are used in place overlap those before at the end.
   Value firstRow(Value i);
+  void fetchNext(Value i, Value j, Value k);
   ValueList multiply(Value i, Value j, ValueRange before = {},
                      function_ref<void(Value)> besides = nullptr);
   void multiplyInPlace(Value i, Value j);
@@ -162,6 +163,25 @@ MatrixTiles::LeftTiles MatrixTiles::leftTiles(Value i, Value k, int64_t part) {
   return {leftMemref, at, kSide * stride, stride};
 }
 
+/// Fetches lines of row tile i and k tile k of the thread's next rows of A: the part for panel j, so
+/// that all panels together fetch all.
+void MatrixTiles::fetchNext(Value i, Value j, Value k) {
+  const Access& a = p.nest.inputs[0];
+  int64_t strideM = a.strides[p.m], strideK = a.strides[p.k];
+  if (p.nextLeft == 0 || (strideM != 1 && strideK != 1)) return;
+  constexpr int64_t kLineBytes = 64;
+  int64_t lines = divideUp(kTileSteps, panels), elements = kLineBytes / storageBytes(a.element);
+  Value corner = b.offset(b.add(bases.a, p.nextLeft), i, 2 * kSide * strideM);
+  corner = b.offset(corner, k, kTileSteps * strideK);
+  for (int64_t line = 0; line < lines; ++line) {
+    Value row = b.rem(b.add(b.mul(j, lines), line), kTileSteps);
+    Value at = b.offset(corner, row, strideK == 1 ? strideM : strideK);
+    for (int64_t next = 0; next < 2 * kSide; next += elements)
+      memref::PrefetchOp::create(b, a.memref, ValueRange{b.add(at, next)}, /*isWrite=*/false,
+                                 /*localityHint=*/2, /*isDataCache=*/true);
+  }
+}
+
 /// Four tiles of C: 32 rows and panel j. What they are added to is zero, or `before`. `besides`
 /// emits what vector units do at each k tile.
 ValueList MatrixTiles::multiply(Value i, Value j, ValueRange before,
@@ -182,6 +202,7 @@ ValueList MatrixTiles::multiply(Value i, Value j, ValueRange before,
   // Parts of A and B. There are eight registers, and four hold sums: two tiles of A stay for the
   // parts of B that they meet, those of B come one by one. With all eight in use LLVM spills.
   using Term = std::pair<int64_t, int64_t>;
+  bool fetches = !inPlace;
   auto sumOf = [&](ArrayRef<Term> terms, ValueRange start) {
     return b.loop(b.constant(0), b.constant(depth), 1, start, [&](Value k, ValueRange current) {
       ValueList sums(current), left(2);
@@ -196,6 +217,7 @@ ValueList MatrixTiles::multiply(Value i, Value j, ValueRange before,
           }
         }
       }
+      if (fetches) fetchNext(i, j, k);
       if (besides) besides(k);
       return sums;
     });
@@ -208,6 +230,7 @@ ValueList MatrixTiles::multiply(Value i, Value j, ValueRange before,
   if (!small.empty()) {
     sums = sumOf(small, sums);
     besides = nullptr;
+    fetches = false;
   }
   return sumOf(Term{0, 0}, sums);
 }

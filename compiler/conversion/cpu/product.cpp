@@ -301,7 +301,10 @@ LogicalResult emitParallelProduct(KernelFunction& f, Product p) {
     Value column = b.rem(block, columnBlocks), rest = b.div(block, columnBlocks);
     Value from = b.mul(b.rem(rest, rowBlocks), rows), copy = b.div(rest, rowBlocks);
     if (columns != n) restrictDim(b, mine.nest, p.n, b.mul(column, columns), Value(), columns);
-    if (rowBlocks > 1) restrictRows(b, mine, from, rows);
+    if (rowBlocks > 1) {
+      restrictRows(b, mine, from, rows);
+      if (columnBlocks == 1) mine.nextLeft = rows * p.nest.inputs[0].strides[p.m];
+    }
     if (around) restrictDim(b, mine.nest, *around, copy, Value(), 1);
     result = emitProductTile(f, mine, packed, f.threadOffset(), f.thread);
   });

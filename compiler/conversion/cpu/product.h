@@ -46,6 +46,9 @@ struct Product {
   bool matrixTiles = false;
   /// With matrix tiles and nothing to add to: takes the place of C.
   const ProductEpilogue* epilogue = nullptr;
+  /// From elements of A to those of the rows that this thread computes next, if it does: they are
+  /// fetched into its second cache meanwhile. 0: don't.
+  int64_t nextLeft = 0;
   /// Once it is decided.
   Tiling tiling;
 

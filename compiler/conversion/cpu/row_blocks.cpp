@@ -228,6 +228,9 @@ LogicalResult RowsEmitter::emitSteps(const RowBlock& rowBlock) {
     LoopNest mine = toBlock(nest, rowBlock);
     std::optional<Product> product = productOf(op, mine);
     if (!product) return emitLoopNest(b, mine);
+    const Access& left = product->nest.inputs[0];
+    if (!left.tile && product->nest.dims[product->m].row && rows[split].extent > chunk)
+      product->nextLeft = chunk * left.strides[product->m];
     auto right = op ? packed.find(op) : packed.end();
     std::optional<PackedOperand> operand;
     if (right != packed.end()) operand = right->second;
