@@ -434,7 +434,7 @@ Cost ChunkedAttentionOp::cost() {
   cost.products = getCausal() ? tokens * Polynomial((chunk + 1) * (head + value) + 4 * head * value)
                               : cost.flops;
   cost.stateBytes =
-      Polynomial::batch() * Polynomial(4 * (2 * head * value + (chunk - 1) * (head + value)));
+      Polynomial::batch() * Polynomial(4 * (2 * head * value + chunk * (head + value)));
   return cost;
 }
 

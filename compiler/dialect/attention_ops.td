@@ -39,8 +39,8 @@ def Weir_AttentionOp : Weir_Op<"attention", [
     back. Then `position` (`tensor<i64>`, or `tensor<batch x i64>`) is the position of the first query's token in its
     document: of the m tokens only that many, the last ones, are seen, and by that document only.
 
-    The step form keeps the keys and values of a window: its `window_size`, or for `causal` the context of the stream,
-    less one. It takes the context for n.
+    The step form keeps the keys and values of a window in rings (weir.write_ring): its `window_size`, or for `causal`
+    the context of the stream. It takes the context for n.
 
     With `log_sums` a second result is the logarithm of each softmax's denominator, `tensor<batch x heads x n>`: all
     that the gradient (weir.attention_vjp) keeps of the weights.
@@ -134,8 +134,8 @@ def Weir_ChunkedAttentionOp : Weir_Op<"chunked_attention", [
     results then are what `sum` grows by before each chunk and after the last, `tensor<batch x G + 1 x s x e>`, and the
     sum of each chunk, `tensor<batch x G x s x e>`: with segments those of the chunk's last document only.
 
-    The step form carries `sum`, and `part` for the chunk that is being read; and `keys` and `values`, the last C - 1 of
-    quad_k and v. Chunks have their borders at multiples of C of the tokens read, wherever calls begin. What is lost
+    The step form carries `sum`, and `part` for the chunk that is being read; and `keys` and `values`, rings
+    (weir.write_ring) of the last C of quad_k and v. Chunks have their borders at multiples of C of the tokens read, wherever calls begin. What is lost
     in adding to `sum` remains in `part`, so that a stream may be as long as it likes.
 
     ```mlir

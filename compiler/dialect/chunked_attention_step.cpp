@@ -1,10 +1,10 @@
 // The step form of weir.chunked_attention.
 //
 // Chunks lie on the grid of the stream: where in a chunk a call begins (its phase) is known at run
-// time only. One token needs no more than its place: it is compared with the C - 1 tokens before
-// it, of which the phase shows those of its chunk, reads `sum`, and joins `part`. Several tokens
-// are gathered to G = ceil((C - 1 + n) / C) chunks on the grid, the first of which begins with
-// tokens of earlier calls; then the op itself does the work, from `sum` and `part`.
+// time only. Keys and values are in rings of C rows, so that a token's row is its place in its
+// chunk. One token joins them, looks at the rows up to its own, reads `sum`, and joins `part`.
+// Several tokens are gathered to G = ceil((C - 1 + n) / C) chunks on the grid, the first of which
+// begins with the rows of earlier calls; then the op itself does the work, from `sum` and `part`.
 //
 // `sum` grows without end. What each addition loses (Knuth's TwoSum) goes to `part`, and so into
 // the next sum.
@@ -17,6 +17,7 @@
 #include "compiler/dialect/attention_ops.h"
 #include "compiler/dialect/embedding_ops.h"
 #include "compiler/dialect/linalg_builder.h"
+#include "compiler/dialect/ring_ops.h"
 #include "mlir/IR/Builders.h"
 #include "mlir/IR/TypeUtilities.h"
 
@@ -45,21 +46,18 @@ struct ChunkedStep {
     part = arguments.states[1];
     keys = op.getQuadK();
     values = op.getV();
-    if (chunk > 1) {
-      keys = l.concat(1, {arguments.states[2], keys});
-      values = l.concat(1, {arguments.states[3], values});
-    }
+    if (chunk > 1) rings = arguments.states.drop_front(2);
     phase = l.elementwise({}, i64, start, l.identity(0), [&](ElementwiseBuilder e, ValueRange v) {
       return e.remIntegers(v[0], e.integer(chunk, i64));
     });
   }
 
   SmallVector<Value> run(SmallVectorImpl<Value>& newStates) {
-    Value out = time == 1 ? oneToken(newStates) : manyTokens(newStates);
-    if (chunk > 1) {
-      newStates.push_back(l.sliceDim(keys, 1, time, chunk - 1));
-      newStates.push_back(l.sliceDim(values, 1, time, chunk - 1));
-    }
+    SmallVector<Value> newRings;
+    for (auto [ring, tokens] : llvm::zip(rings, ValueRange{keys, values}))
+      newRings.push_back(writeRing(l, ring, inTypeOf(l, ring, tokens), start));
+    Value out = time == 1 ? oneToken(newRings, newStates) : manyTokens(newStates);
+    newStates.append(newRings);
     if (!op.getGate()) return {out};
     return {l.elementwise(
         shapeOf(out), wide, {out, op.getGate()}, {l.identity(3), l.identity(3)},
@@ -104,9 +102,9 @@ struct ChunkedStep {
     return e.add(e.sub(x, e.sub(total, ofY)), e.sub(y, ofY));
   }
 
-  Value oneToken(SmallVectorImpl<Value>& newStates);
+  Value oneToken(ArrayRef<Value> newRings, SmallVectorImpl<Value>& newStates);
   Value manyTokens(SmallVectorImpl<Value>& newStates);
-  Value quadraticOfOne();
+  Value quadraticOfOne(Value ringOfKeys, Value ringOfValues);
   Value linearOfOne();
   Value after(ChunkedAttentionOp grid, Value ids, Value from, int64_t f, bool isSum);
 
@@ -138,36 +136,22 @@ struct ChunkedStep {
   int64_t batch, time, chunk, head, features;
   Type element, wide, i64;
   Value start, position, segments, phase, sum, part, keys, values;
+  /// Of keys and values; none for chunks of one.
+  ValueRange rings;
 };
 
 /// batch x e.
-Value ChunkedStep::quadraticOfOne() {
-  // Letters: batch 0, key 1, feature 2.
-  Value query = l.reshape(op.getQuadQ(), {batch, shapeOf(op.getQuadQ())[2]});
-  Value scores = l.contract(query, {0, 2}, keys, {0, 1, 2}, {0, 1}, 3);
-  SmallVector<Value> inputs{scores, phase};
-  SmallVector<AffineMap> maps{l.identity(2), l.map(2, {})};
-  if (op.getBias()) {
-    inputs.push_back(l.reshape(toeplitzBias(l, op.getBias(), 1, chunk), {chunk}));
-    maps.push_back(l.map(2, {1}));
-  }
-  if (position) {
-    inputs.push_back(position);
-    maps.push_back(l.map(2, {0}));
-  }
-  Value weights =
-      l.elementwise({batch, chunk}, element, inputs, maps, [&](ElementwiseBuilder e, ValueRange v) {
-        Value x = e.mul(v[0], e.constant(1.0 / chunk, wide));
-        if (op.getBias()) x = e.add(x, e.cast(v[2], wide));
-        x = e.activation(op.getKernel(), x);
-        // Keys that are not farther away than the chunk's first token and the document's.
-        Value distance = e.subIntegers(e.integer(chunk - 1, i64), e.index(1, i64));
-        Value zero = e.constant(0, wide);
-        x = e.select(e.atLeast(v[1], distance), x, zero);
-        if (position) x = e.select(e.atLeast(v.back(), distance), x, zero);
-        return e.cast(x, element);
-      });
-  return l.contract(weights, {0, 1}, values, {0, 1, 2}, {0, 2}, 3);
+Value ChunkedStep::quadraticOfOne(Value ringOfKeys, Value ringOfValues) {
+  RingQuery q;
+  q.query = op.getQuadQ();
+  q.keys = ringOfKeys;
+  q.values = ringOfValues;
+  q.place = q.farthest = phase;
+  q.farthestOfRow = position;
+  q.bias = op.getBias();
+  q.kernel = op.getKernel();
+  q.scale = 1.0 / static_cast<double>(chunk);
+  return l.reshape(attendToRing(l, q), {batch, features});
 }
 
 /// batch x e.
@@ -184,8 +168,10 @@ Value ChunkedStep::linearOfOne() {
                        });
 }
 
-Value ChunkedStep::oneToken(SmallVectorImpl<Value>& newStates) {
-  Value quadratic = quadraticOfOne(), linear = linearOfOne();
+Value ChunkedStep::oneToken(ArrayRef<Value> newRings, SmallVectorImpl<Value>& newStates) {
+  Value quadratic =
+      newRings.empty() ? quadraticOfOne(keys, values) : quadraticOfOne(newRings[0], newRings[1]);
+  Value linear = linearOfOne();
   Value out = l.elementwise({quadratic, linear},
                             [](ElementwiseBuilder e, ValueRange v) { return e.add(v[0], v[1]); });
 
@@ -235,7 +221,10 @@ Value ChunkedStep::manyTokens(SmallVectorImpl<Value>& newStates) {
   int64_t chunks = llvm::divideCeil(chunk - 1 + time, chunk), slots = chunks * chunk;
   bool onGrid = chunk == 1;
   auto aligned = [&](Value x) { return onGrid ? x : rowsFrom(x, slots, -1, 0); };
-  auto alignedWindow = [&](Value x) { return onGrid ? x : rowsFrom(x, slots, -1, chunk - 1); };
+  auto alignedWindow = [&](unsigned ring, Value x) {
+    if (onGrid) return x;
+    return rowsFrom(withTokensBefore(l, rings[ring], x, start, chunk - 1), slots, -1, chunk - 1);
+  };
 
   Value ids, from = ofDocument(sum), partOfFirst = ofDocument(part);
   if (segments) {
@@ -264,9 +253,10 @@ Value ChunkedStep::manyTokens(SmallVectorImpl<Value>& newStates) {
   }
   UnitAttr causal = b.getUnitAttr();
   auto grid = ChunkedAttentionOp::create(
-      b, op.getLoc(), aligned(op.getQuadQ()), alignedWindow(keys), aligned(op.getLinQ()), linK,
-      alignedWindow(values), /*gate=*/Value(), op.getBias(), ValueRange(), ids, from, partOfFirst,
-      countBefore(), op.getSizesAttr(), op.getChunkSizeAttr(), causal, op.getKernelAttr());
+      b, op.getLoc(), aligned(op.getQuadQ()), alignedWindow(0, keys), aligned(op.getLinQ()), linK,
+      alignedWindow(1, values), /*gate=*/Value(), op.getBias(), ValueRange(), ids, from,
+      partOfFirst, countBefore(), op.getSizesAttr(), op.getChunkSizeAttr(), causal,
+      op.getKernelAttr());
 
   // The call ends in chunk f = time / C, or in the next one if the phase is late enough.
   int64_t finished = time / chunk, rest = time % chunk;
@@ -336,9 +326,8 @@ LogicalResult ChunkedAttentionOp::stateSpecs(const StreamContext& context,
   specs.push_back({"sum", sum, "zeros"});
   specs.push_back({"part", sum, "zeros"});
   if (chunk == 1) return success();
-  specs.push_back(
-      {"keys", type.clone({context.batch, chunk - 1, shapeOf(getQuadK())[2]}), "zeros"});
-  specs.push_back({"values", type.clone({context.batch, chunk - 1, features}), "zeros"});
+  specs.push_back({"keys", ringType(context, getQuadK(), chunk), "zeros"});
+  specs.push_back({"values", ringType(context, getV(), chunk), "zeros"});
   return success();
 }
 

@@ -35,6 +35,8 @@ struct StreamContext {
   int64_t context;
   /// Whether rows hold several documents.
   bool segments;
+  /// Whether products read bf16: what only they read is kept so.
+  bool roundsProducts = false;
 };
 
 /// A state that an op carries along time.

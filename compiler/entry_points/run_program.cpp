@@ -154,7 +154,8 @@ FailureOr<OwningOpRef<ModuleOp>> buildRunModule(ModuleOp expanded, const RunSett
     FailureOr<func::FuncOp> function =
         addSpecialized(to, model, {name, batch, time, settings.precision, /*isTraining=*/false});
     if (succeeded(function) && settings.stepContext &&
-        failed(deriveStepForm(*function, {*settings.stepContext})))
+        failed(deriveStepForm(*function,
+                              {*settings.stepContext, settings.precision == Precision::Bf16})))
       return failure();
     return function;
   };

@@ -66,7 +66,10 @@ FailureOr<OwningOpRef<ModuleOp>> buildStreamModule(ModuleOp expanded,
         addSpecialized(*module, model,
                        {(name + "_tokens").str(), settings.batch, time, settings.precision,
                         /*isTraining=*/false});
-    if (failed(function) || failed(deriveStepForm(*function, {settings.context}))) return failure();
+    if (failed(function) ||
+        failed(
+            deriveStepForm(*function, {settings.context, settings.precision == Precision::Bf16})))
+      return failure();
     if (Attribute limit = (*function)->getAttr(kPositionLimitAttr))
       (*module)->setAttr(kPositionLimitAttr, limit);
     entries.emplace_back(name, *function);

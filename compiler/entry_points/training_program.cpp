@@ -50,8 +50,8 @@ LogicalResult addEval(ModuleOp module) {
 }
 
 /// Turns a window's function into one that goes on from carried states.
-LogicalResult carryStates(func::FuncOp window, int64_t lookback) {
-  if (failed(deriveStepForm(window, {lookback}))) return failure();
+LogicalResult carryStates(func::FuncOp window, const StepFormSettings& settings) {
+  if (failed(deriveStepForm(window, settings))) return failure();
   auto limit = window->getAttrOfType<IntegerAttr>(kPositionLimitAttr);
   if (!limit) return success();
   return window.emitError() << "knows " << limit.getInt()
@@ -100,7 +100,8 @@ FailureOr<OwningOpRef<ModuleOp>> buildTrainingModule(ModuleOp expanded, Experime
     FailureOr<func::FuncOp> function =
         addSpecialized(target, model, {name, settings.batch, settings.time, precision, isTraining});
     if (failed(function)) return failure();
-    if (carries && failed(carryStates(*function, whole("lookback", windows * settings.time))))
+    if (carries && failed(carryStates(*function, {whole("lookback", windows * settings.time),
+                                                  precision == Precision::Bf16})))
       return failure();
     if (failed(addCrossEntropyObjective(*function, carries)) ||
         failed(checkVocabulary(*function, settings.vocabulary)))

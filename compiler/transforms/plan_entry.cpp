@@ -78,12 +78,19 @@ class EntryPlanner {
   /// can't be.
   bool place(Value value, const Place& place);
   bool placeInsert(tensor::InsertSliceOp insert, const Place& place);
+  void placeUpdated(LaunchOp launch, unsigned result, const Place& place);
   void placeConcatAround(tensor::ConcatOp concat);
   /// A copy of `value` that is made before `before` and written to `place`.
   Value copyTo(Value value, const Place& place, Operation* before) {
     LaunchOp launch = kernels.copy(value, before);
     places[launch.getResult(0)] = place;
     return launch.getResult(0);
+  }
+
+  /// The operand in whose memory a result has to be.
+  std::optional<unsigned> updatedOperand(LaunchOp launch, unsigned result) {
+    auto kernel = symbols.lookup<func::FuncOp>(launch.getKernel());
+    return kernel ? updatedArgument(kernel, result) : std::nullopt;
   }
 
   /// Whether the new value of a variable can be written over the old one, `old`.
@@ -315,6 +322,17 @@ bool EntryPlanner::placeInsert(tensor::InsertSliceOp insert, const Place& place)
   return true;
 }
 
+/// Brings the operand of which the launch writes a part to the place of the result.
+void EntryPlanner::placeUpdated(LaunchOp launch, unsigned result, const Place& place) {
+  std::optional<unsigned> updated = updatedOperand(launch, result);
+  if (!updated) return;
+  OpOperand& old = launch->getOpOperand(*updated);
+  auto known = places.find(old.get());
+  if (known != places.end() && known->second == place) return;
+  if (isSeenOnce(old.get()) && this->place(old.get(), place)) return;
+  old.set(copyTo(old.get(), place, launch));
+}
+
 bool EntryPlanner::place(Value value, const Place& place) {
   if (places.count(value)) return false;
   Operation* op = value.getDefiningOp();
@@ -331,7 +349,9 @@ bool EntryPlanner::place(Value value, const Place& place) {
     return placeInsert(insert, place);
   } else if (isa<tensor::EmptyOp>(op)) {
     if (!value.hasOneUse()) return false;
-  } else if (!isa<LaunchOp>(op)) {
+  } else if (auto launch = dyn_cast<LaunchOp>(op)) {
+    placeUpdated(launch, cast<OpResult>(value).getResultNumber(), place);
+  } else {
     return false;
   }
   places[value] = place;
@@ -471,12 +491,13 @@ FailureOr<PlannedEntry> EntryPlanner::finish() {
       layout.strides.push_back(strided ? place.strides : SmallVector<int64_t>());
     };
     for (Value value : launch.getOperands()) add(value);
-    for (Value value : launch.getResults()) {
+    for (OpResult value : launch->getResults()) {
       add(value);
       // In the buffer of an operand: placeResults made sure that it may be.
       int64_t tie = -1;
+      std::optional<unsigned> updated = updatedOperand(launch, value.getResultNumber());
       for (auto [i, operand] : llvm::enumerate(launch.getOperands())) {
-        if (buffers[places[value].buffer].space == Space::kVariable &&
+        if ((buffers[places[value].buffer].space == Space::kVariable || updated == i) &&
             places[operand].buffer == places[value].buffer) {
           tie = static_cast<int64_t>(i);
         }

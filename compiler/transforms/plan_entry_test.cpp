@@ -17,6 +17,7 @@
 #include "mlir/IR/MLIRContext.h"
 
 #include "compiler/dialect/dispatch_ops.h"
+#include "compiler/dialect/ring_ops.h"
 #include "compiler/transforms/plan.h"
 #include "compiler/transforms/plan_layout.h"
 
@@ -27,6 +28,8 @@ using namespace mlir;
 using Numbers = std::vector<uint64_t>;
 
 constexpr char kIdAttr[] = "test.id";
+/// Of a kernel that writes rows of a ring: the first one's.
+constexpr char kStartAttr[] = "test.start";
 
 /// What a kernel computes: an elementwise one from the operands' elements at the same place, any
 /// other from all of them.
@@ -237,6 +240,51 @@ class RandomProgram {
     return numbers;
   }
 
+  /// Rows of a ring, in a kernel that leaves the others alone.
+  void addUpdate() {
+    Location loc = b.getUnknownLoc();
+    Value ring = rings[pick(rings.size())], flat = anyValue();
+    if (pick(2) == 0 && flat.getType() == type({4, 8})) {
+      meanings[ring = tensor::ExpandShapeOp::create(b, loc, type({1, 4, 8}), flat,
+                                                    ArrayRef<ReassociationIndices>{{0, 1}, {2}})] =
+          meanings[flat];
+    }
+    int64_t start = pick(4), count = 1 + pick(3);
+    func::FuncOp source = makeKernel({}, {type({1, count, 8})}, false);
+    auto rows = LaunchOp::create(b, loc, source.getResultTypes(), SymbolRefAttr::get(source),
+                                 ValueRange(), ArrayAttr());
+    Numbers written = compute(source, {})[0], numbers = meanings[ring];
+    meanings[rows.getResult(0)] = written;
+    for (size_t i = 0; i < written.size(); ++i) numbers[(start * 8 + i) % 32] = written[i];
+    auto launch =
+        LaunchOp::create(b, loc, ring.getType(), SymbolRefAttr::get(makeUpdate(start, count)),
+                         ValueRange{ring, rows.getResult(0)}, ArrayAttr());
+    rings.push_back(launch.getResult(0));
+    meanings[rings.back()] = numbers;
+    add(tensor::CollapseShapeOp::create(b, loc, rings.back(),
+                                        ArrayRef<ReassociationIndices>{{0, 1}, {2}}),
+        numbers);
+  }
+
+  func::FuncOp makeUpdate(int64_t start, int64_t count) {
+    OpBuilder::InsertionGuard guard(b);
+    b.setInsertionPointToEnd(module->getBody());
+    Location loc = b.getUnknownLoc();
+    Type ring = type({1, 4, 8});
+    auto kernel = func::FuncOp::create(b, loc, "k" + std::to_string(kernels++),
+                                       b.getFunctionType({ring, type({1, count, 8})}, ring));
+    kernel.setPrivate();
+    kernel->setAttr(kKernelAttr, b.getUnitAttr());
+    kernel->setAttr(kStartAttr, b.getI64IntegerAttr(start));
+    b.setInsertionPointToEnd(kernel.addEntryBlock());
+    auto place = RankedTensorType::get({}, b.getI64Type());
+    Value from = arith::ConstantOp::create(b, loc, DenseElementsAttr::get(place, start));
+    Value written =
+        WriteRingOp::create(b, loc, ring, kernel.getArgument(0), kernel.getArgument(1), from);
+    func::ReturnOp::create(b, loc, written);
+    return kernel;
+  }
+
   void addReshape() {
     Value source = anyValue();
     ArrayRef<int64_t> shape = shapeOf(source);
@@ -256,26 +304,31 @@ class RandomProgram {
   void build() {
     b.setInsertionPointToEnd(module->getBody());
     SmallVector<Type> arguments(4, type({4, 8}));
+    arguments.push_back(type({1, 4, 8}));
     auto entry =
         func::FuncOp::create(b, b.getUnknownLoc(), "run", b.getFunctionType(arguments, {}));
     entry->setAttr(host::kEntryAttr, b.getUnitAttr());
     b.setInsertionPointToEnd(entry.addEntryBlock());
-    std::vector<std::string> names = {"x", "y", "p", "q"};
+    std::vector<std::string> names = {"x", "y", "p", "q", "ring"};
     for (auto [i, name] : llvm::enumerate(names)) {
       entry.setArgAttr(i, i < 2 ? host::kInputAttr : host::kVariableAttr, b.getStringAttr(name));
       Numbers numbers(32);
       for (int64_t k = 0; k < 32; ++k) numbers[k] = llvm::hash_combine(i, k);
       before[name] = numbers;
-      add(entry.getArgument(i), numbers);
+      if (i < 4)
+        add(entry.getArgument(i), numbers);
+      else
+        meanings[rings.emplace_back(entry.getArgument(i))] = numbers;
     }
     for (int64_t steps = 4 + pick(24); steps > 0; --steps) {
-      int64_t kind = pick(10);
+      int64_t kind = pick(11);
       if (kind < 5) addLaunch();
       if (kind == 5) addSlice();
       if (kind == 6) addConcat();
       if (kind == 7) addInsert();
       if (kind == 8) addReshape();
       if (kind == 9) addShifted();
+      if (kind == 10) addUpdate();
     }
     SmallVector<Value> results;
     SmallVector<std::pair<const char*, std::string>> attributes;
@@ -292,9 +345,11 @@ class RandomProgram {
         break;
       }
     }
+    results.push_back(rings[pick(rings.size())]);
+    attributes.push_back({host::kVariableAttr, "ring"});
     func::ReturnOp::create(b, b.getUnknownLoc(), results);
     entry.setFunctionType(b.getFunctionType(arguments, TypeRange(ValueRange(results))));
-    for (const char* name : {"p", "q"}) after[name] = before[name];
+    for (const char* name : {"p", "q", "ring"}) after[name] = before[name];
     for (auto [i, attribute] : llvm::enumerate(attributes)) {
       entry.setResultAttr(i, attribute.first, b.getStringAttr(attribute.second));
       after[attribute.second] = meanings[results[i]];
@@ -304,7 +359,7 @@ class RandomProgram {
   std::mt19937 random;
   OpBuilder b;
   OwningOpRef<ModuleOp> module;
-  std::vector<Value> values;
+  std::vector<Value> values, rings;
   DenseMap<Value, Numbers> meanings;
   int64_t kernels = 0;
 };
@@ -345,6 +400,13 @@ std::map<std::string, Numbers> simulate(ModuleOp module, const ModulePlan& plan,
                                   kernel.getArgAttrOfType<DenseI64ArrayAttr>(i, kStridesAttr))) {
         numbers.push_back(*cell);
       }
+    }
+    if (auto start = kernel->getAttrOfType<IntegerAttr>(kStartAttr)) {
+      auto ring = cells(2, shapeOf(op->getResult(0)),
+                        kernel.getResultAttrOfType<DenseI64ArrayAttr>(0, kStridesAttr));
+      for (size_t k = 0; k < read[1].size(); ++k)
+        *ring[(start.getInt() * 8 + k) % ring.size()] = read[1][k];
+      continue;
     }
     std::vector<Numbers> written = compute(kernel, read);
     for (unsigned i = 0; i < op->getNumResults(); ++i) {

@@ -1,5 +1,6 @@
 #include "compiler/transforms/plan_kernels.h"
 
+#include "compiler/dialect/ring_ops.h"
 #include "llvm/ADT/StringExtras.h"
 #include "mlir/Dialect/Linalg/IR/Linalg.h"
 #include "mlir/Dialect/Tensor/IR/Tensor.h"
@@ -8,7 +9,16 @@ namespace weir {
 
 using namespace mlir;
 
+std::optional<unsigned> updatedArgument(func::FuncOp kernel, unsigned result) {
+  Operation* terminator = kernel.getBody().front().getTerminator();
+  auto write = terminator->getOperand(result).getDefiningOp<WriteRingOp>();
+  auto ring = write ? dyn_cast<BlockArgument>(write.getRing()) : nullptr;
+  if (!ring) return std::nullopt;
+  return ring.getArgNumber();
+}
+
 bool canOverwrite(func::FuncOp kernel, unsigned argument, unsigned result) {
+  if (updatedArgument(kernel, result) == argument) return kernel.getArgument(argument).hasOneUse();
   Operation* terminator = kernel.getBody().front().getTerminator();
   auto written = dyn_cast<OpResult>(terminator->getOperand(result));
   auto writer = written ? dyn_cast<linalg::GenericOp>(written.getOwner()) : nullptr;

@@ -24,6 +24,9 @@ struct LaunchLayout {
   llvm::SmallVector<int64_t> ties;
 };
 
+/// The argument that `result` is but for what the kernel writes: it has to be in its memory.
+std::optional<unsigned> updatedArgument(mlir::func::FuncOp kernel, unsigned result);
+
 /// Whether the kernel may write `result` over `argument`: every op that reads the argument does so
 /// at the points at which the result is written, and not later.
 bool canOverwrite(mlir::func::FuncOp kernel, unsigned argument, unsigned result);

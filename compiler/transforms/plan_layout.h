@@ -16,6 +16,10 @@ struct Place {
   int64_t buffer = 0;
   int64_t offset = 0;
   llvm::SmallVector<int64_t> strides;
+
+  bool operator==(const Place& other) const {
+    return buffer == other.buffer && offset == other.offset && strides == other.strides;
+  }
 };
 
 llvm::SmallVector<int64_t> rowMajorStrides(llvm::ArrayRef<int64_t> shape);

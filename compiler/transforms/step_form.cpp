@@ -86,7 +86,7 @@ LogicalResult StepFormBuilder::findContext() {
 }
 
 LogicalResult StepFormBuilder::findOps() {
-  StreamContext context{batch, settings.context, segments != nullptr};
+  StreamContext context{batch, settings.context, segments != nullptr, settings.roundsProducts};
   int64_t limit = std::numeric_limits<int64_t>::max();
   WalkResult result = function.walk([&](TimeMixingOpInterface op) {
     if (!op.isCausal()) {
@@ -236,7 +236,7 @@ struct StepForm : impl::StepFormBase<StepForm> {
 
   void runOnOperation() override {
     if (getOperation().isExternal()) return;
-    if (failed(deriveStepForm(getOperation(), {context}))) signalPassFailure();
+    if (failed(deriveStepForm(getOperation(), {context, roundsProducts}))) signalPassFailure();
   }
 };
 

@@ -26,6 +26,8 @@ struct StepFormSettings {
   /// How many tokens, itself included, a token of attention looks back on at most; 0: not said,
   /// which attention without a window of its own refuses.
   int64_t context = 0;
+  /// Whether the function's products will read bf16 (weir-autocast): then so do caches hold it.
+  bool roundsProducts = false;
 };
 
 /// Turns a specialized model into its step form, in place (step_form.td says what that is). The

@@ -39,6 +39,7 @@ def StepForm : Pass<"weir-step-form", "::mlir::func::FuncOp"> {
   }];
   let options = [
     Option<"context", "context", "int64_t", "0", "tokens that attention looks back on, itself included">,
+    Option<"roundsProducts", "rounds-products", "bool", "false", "products will read bf16, and caches hold it">,
   ];
   let dependentDialects = ["::mlir::arith::ArithDialect", "::mlir::linalg::LinalgDialect",
                            "::mlir::tensor::TensorDialect"];

@@ -3,6 +3,7 @@
 #include "compiler/dialect/attention_ops.h"
 #include "compiler/dialect/embedding_ops.h"
 #include "compiler/dialect/recurrence_ops.h"
+#include "compiler/dialect/ring_ops.h"
 #include "compiler/dialect/scan_ops.h"
 #include "llvm/ADT/TypeSwitch.h"
 #include "mlir/Dialect/Arith/IR/Arith.h"
@@ -195,7 +196,7 @@ LogicalResult emitKernel(KernelFunction& f) {
   Operation* root = nullptr;
   for (Operation& op : f.kernel.getBody().front().without_terminator())
     if (isa<ScanOp, ScanVjpOp, RecurrenceOp, GatherRowsOp, ScatterRowsOp, AttentionOp,
-            AttentionVjpOp, MixedChunksOp, MixedChunksVjpOp>(op)) {
+            AttentionVjpOp, MixedChunksOp, MixedChunksVjpOp, WriteRingOp>(op)) {
       if (root) return op.emitOpError("must be alone in its kernel");
       root = &op;
     }
@@ -218,6 +219,7 @@ LogicalResult emitKernel(KernelFunction& f) {
       .Case<RecurrenceOp>([&](auto op) { return emitRecurrence(f, op); })
       .Case<AttentionOp>([&](auto op) { return emitAttention(f, op); })
       .Case<AttentionVjpOp>([&](auto op) { return emitAttentionVjp(f, op); })
+      .Case<WriteRingOp>([&](auto op) { return emitWriteRing(f, op); })
       .Case<GatherRowsOp>([&](auto op) { return emitGatherRows(f, op); })
       .Case<MixedChunksOp>([&](auto op) { return emitMixedChunks(f, op); })
       .Case<MixedChunksVjpOp>([&](auto op) { return emitMixedChunksVjp(f, op); })

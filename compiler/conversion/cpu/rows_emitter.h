@@ -69,6 +69,7 @@ class RowsEmitter {
 
   mlir::LogicalResult resolveViews();
   mlir::LogicalResult emitByOp();
+  bool hasFewRows();
   mlir::LogicalResult emitOnAllThreads(const LoopNest& nest);
 
   mlir::LogicalResult emitByRows();

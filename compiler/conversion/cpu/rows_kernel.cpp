@@ -5,6 +5,8 @@
 // cache (tiles in scratch memory). Kernels without rows, and kernels of one op, run op by op, each
 // on all threads.
 
+#include <numeric>
+
 #include "compiler/conversion/cpu/rows_emitter.h"
 #include "mlir/Dialect/Arith/IR/Arith.h"
 #include "mlir/Dialect/Tensor/IR/Tensor.h"
@@ -222,10 +224,27 @@ LogicalResult RowsEmitter::emitOnAllThreads(const LoopNest& nest) {
   return emitParallelNest(b, nest, f.sharedScratch, f.shared);
 }
 
+/// Fewer rows than workers, each with enough work for several: what reads weights by rows of one
+/// would leave the others idle.
+bool RowsEmitter::hasFewRows() {
+  int64_t rows = 0, points = 0;
+  for (Operation* op : steps) {
+    auto generic = dyn_cast<linalg::GenericOp>(op);
+    if (!generic) continue;
+    SmallVector<int64_t> extents = generic.getStaticLoopRanges();
+    auto product = [](ArrayRef<int64_t> sizes) {
+      return std::accumulate(sizes.begin(), sizes.end(), int64_t{1}, std::multiplies<>());
+    };
+    rows = product(ArrayRef<int64_t>(extents).take_front(rowRank));
+    points += product(extents);
+  }
+  return rows > 0 && rows < CpuTarget::kWorkers && points / rows >= 2 * kParallelWork;
+}
+
 LogicalResult RowsEmitter::emit() {
   if (failed(collect())) return failure();
   assignResults();
-  if (rowRank == 0 || steps.size() + copies.size() <= 1) return emitByOp();
+  if (rowRank == 0 || steps.size() + copies.size() <= 1 || hasFewRows()) return emitByOp();
   return emitByRows();
 }
 

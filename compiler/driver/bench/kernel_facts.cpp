@@ -10,8 +10,10 @@
 #include "compiler/dialect/cost.h"
 #include "compiler/dialect/embedding_ops.h"
 #include "compiler/dialect/recurrence_ops.h"
+#include "compiler/dialect/ring_ops.h"
 #include "compiler/dialect/sequence_interfaces.h"
 #include "compiler/transforms/op_kinds.h"
+#include "compiler/transforms/plan_kernels.h"
 
 namespace weir::bench {
 
@@ -85,12 +87,22 @@ double bytesRead(Value argument) {
   double bytes = 0;
   for (OpOperand& use : argument.getUses()) {
     Operation* user = use.getOwner();
+    // Of a ring, rows are written.
+    auto write = dyn_cast<WriteRingOp>(user);
+    if (write && use.get() == write.getRing()) continue;
     auto gather = dyn_cast<GatherRowsOp>(user);
     bool isTable = gather && use.get() == gather.getTable();
     if (!isTable && !isa<tensor::ExtractSliceOp>(user)) return whole;
     bytes += static_cast<double>(byteSize(user->getResult(0).getType()));
   }
   return std::min(bytes, whole);
+}
+
+/// Bytes of result `number` that the kernel writes.
+double bytesWritten(func::FuncOp kernel, unsigned number) {
+  Value result = kernel.getBody().front().getTerminator()->getOperand(number);
+  if (auto write = result.getDefiningOp<WriteRingOp>()) result = write.getRows();
+  return static_cast<double>(byteSize(result.getType()));
 }
 
 /// The path that `expand` gave the op or the first of the ops that it was made of.
@@ -134,6 +146,8 @@ KernelFacts factsOf(func::FuncOp kernel) {
   KernelFacts facts;
   kernel.walk([&](Operation* op) { facts.flops += productFlops(op) * timesRun(op); });
   for (Value argument : kernel.getArguments()) facts.readBytes.push_back(bytesRead(argument));
+  for (unsigned i = 0; i < kernel.getNumResults(); ++i)
+    facts.writtenBytes += bytesWritten(kernel, i);
   return facts;
 }
 
@@ -158,8 +172,7 @@ std::vector<LaunchFacts> launchesOf(ModuleOp module, StringRef entry) {
     for (auto [operand, bytes] : llvm::zip(op.getOperands(), kernel.readBytes))
       read[operand] = std::max(read[operand], bytes);
     for (auto& [operand, bytes] : read) launch.readBytes += bytes;
-    for (Type type : op.getResultTypes())
-      launch.writtenBytes += static_cast<double>(byteSize(type));
+    launch.writtenBytes = kernel.writtenBytes;
     launches.push_back(std::move(launch));
   }
   return launches;
@@ -198,14 +211,23 @@ llvm::StringMap<double> variableBytes(ModuleOp module, StringRef entry) {
     auto name = function.getArgAttrOfType<StringAttr>(argument.getArgNumber(), host::kVariableAttr);
     if (!name) continue;
     double& most = bytes[name.getValue()];
-    for (OpOperand& use : argument.getUses()) {
-      auto launch = dyn_cast<LaunchOp>(use.getOwner());
-      double read = static_cast<double>(byteSize(argument.getType()));
-      if (launch) {
-        auto kernel = symbols.lookup<func::FuncOp>(launch.getKernel());
-        read = bytesRead(kernel.getArgument(use.getOperandNumber()));
+    // The variable, and itself after rows of it were written.
+    SmallVector<Value> values{argument};
+    for (size_t next = 0; next < values.size(); ++next) {
+      for (OpOperand& use : values[next].getUses()) {
+        auto launch = dyn_cast<LaunchOp>(use.getOwner());
+        double read = static_cast<double>(byteSize(argument.getType()));
+        if (launch) {
+          auto kernel = symbols.lookup<func::FuncOp>(launch.getKernel());
+          read = bytesRead(kernel.getArgument(use.getOperandNumber()));
+          for (OpResult result : launch->getResults())
+            if (updatedArgument(kernel, result.getResultNumber()) == use.getOperandNumber())
+              values.push_back(result);
+        } else if (use.getOwner()->hasTrait<OpTrait::IsTerminator>() && next > 0) {
+          continue;
+        }
+        most = std::max(most, read);
       }
-      most = std::max(most, read);
     }
   }
   return bytes;

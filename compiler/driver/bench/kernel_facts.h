@@ -26,6 +26,8 @@ struct KernelFacts {
   /// Distinct bytes that it reads of each argument: all of it, or of a table the rows that are
   /// looked up, or of a tensor the slices that are taken.
   std::vector<double> readBytes;
+  /// Distinct bytes that it writes: its results, or of a ring the rows.
+  double writtenBytes = 0;
 };
 
 KernelFacts factsOf(mlir::func::FuncOp kernel);
