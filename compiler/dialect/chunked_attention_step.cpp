@@ -18,6 +18,7 @@
 #include "compiler/dialect/embedding_ops.h"
 #include "compiler/dialect/linalg_builder.h"
 #include "compiler/dialect/ring_ops.h"
+#include "mlir/Dialect/Linalg/IR/Linalg.h"
 #include "mlir/IR/Builders.h"
 #include "mlir/IR/TypeUtilities.h"
 
@@ -183,21 +184,27 @@ Value ChunkedStep::oneToken(ArrayRef<Value> newRings, SmallVectorImpl<Value>& ne
     inputs.push_back(position);
     maps.push_back(l.map(3, {0}));
   }
-  for (bool isSum : {true, false}) {
-    newStates.push_back(
-        l.elementwise(shapeOf(sum), wide, inputs, maps, [&](ElementwiseBuilder e, ValueRange v) {
-          Value zero = e.constant(0, wide), total = v[0], ofChunk = v[1];
-          if (position) {
-            Value goesOn = isPositive(e, v[5]);
-            total = e.select(goesOn, total, zero);
-            ofChunk = e.select(goesOn, ofChunk, zero);
-          }
-          ofChunk = e.add(ofChunk, e.mul(e.cast(v[2], wide), e.cast(v[3], wide)));
-          Value isLast = e.equal(v[4], e.integer(chunk - 1, i64));
-          if (isSum) return e.select(isLast, e.add(total, ofChunk), total);
-          return e.select(isLast, lost(e, total, ofChunk), ofChunk);
-        }));
-  }
+  // One op for both states, so that each can be written where it is: either is made of both.
+  SmallVector<Value> states(2, l.empty(shapeOf(sum), wide));
+  maps.append(2, l.identity(3));
+  SmallVector<utils::IteratorType> loops(3, utils::IteratorType::parallel);
+  auto next = linalg::GenericOp::create(
+      b, op.getLoc(), TypeRange(ValueRange(states)), inputs, states, maps, loops,
+      [&](OpBuilder& b, Location loc, ValueRange v) {
+        ElementwiseBuilder e(b, loc);
+        Value zero = e.constant(0, wide), total = v[0], ofChunk = v[1];
+        if (position) {
+          Value goesOn = isPositive(e, v[5]);
+          total = e.select(goesOn, total, zero);
+          ofChunk = e.select(goesOn, ofChunk, zero);
+        }
+        ofChunk = e.add(ofChunk, e.mul(e.cast(v[2], wide), e.cast(v[3], wide)));
+        Value isLast = e.equal(v[4], e.integer(chunk - 1, i64));
+        linalg::YieldOp::create(b, loc,
+                                ValueRange{e.select(isLast, e.add(total, ofChunk), total),
+                                           e.select(isLast, lost(e, total, ofChunk), ofChunk)});
+      });
+  newStates.append(next->result_begin(), next->result_end());
   return l.reshape(out, {batch, 1, features});
 }
 

@@ -245,9 +245,10 @@ class RandomProgram {
     Location loc = b.getUnknownLoc();
     Value ring = rings[pick(rings.size())], flat = anyValue();
     if (pick(2) == 0 && flat.getType() == type({4, 8})) {
-      meanings[ring = tensor::ExpandShapeOp::create(b, loc, type({1, 4, 8}), flat,
-                                                    ArrayRef<ReassociationIndices>{{0, 1}, {2}})] =
-          meanings[flat];
+      Numbers meaning = meanings[flat];
+      ring = tensor::ExpandShapeOp::create(b, loc, type({1, 4, 8}), flat,
+                                           ArrayRef<ReassociationIndices>{{0, 1}, {2}});
+      meanings[ring] = meaning;
     }
     int64_t start = pick(4), count = 1 + pick(3);
     func::FuncOp source = makeKernel({}, {type({1, count, 8})}, false);
