@@ -8,10 +8,10 @@
 #include "absl/strings/str_split.h"
 #include "llvm/Support/raw_ostream.h"
 
-#include "compiler/dialect/cost.h"
 #include "compiler/driver/flags.h"
 #include "compiler/driver/stream.h"
 #include "compiler/entry_points/arguments.h"
+#include "compiler/transforms/op_kinds.h"
 #include "compiler/transforms/step_form.h"
 #include "runtime/base/human.h"
 
@@ -68,7 +68,7 @@ FailureOr<States> statesOf(Workspace& workspace, const LoadedModel& loaded, Stre
     if (path.empty()) continue;
     std::string name = withoutNumbers(path), type;
     llvm::raw_string_ostream(type) << step.getArgument(i).getType();
-    double bytes = byteCount(step.getArgument(i).getType()).evaluate(1, 1);
+    auto bytes = static_cast<double>(byteSize(step.getArgument(i).getType()));
     states.bytes += bytes;
     auto group = llvm::find_if(states.groups, [&](const StateGroup& group) {
       return group.name == name && group.type == type;
