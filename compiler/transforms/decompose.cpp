@@ -140,7 +140,10 @@ struct Generalize : OpInterfaceRewritePattern<linalg::LinalgOp> {
 
   LogicalResult matchAndRewrite(linalg::LinalgOp op, PatternRewriter& rewriter) const override {
     if (isa<linalg::GenericOp, linalg::FillOp>(op.getOperation())) return failure();
-    return linalg::generalizeNamedOp(rewriter, op);
+    Attribute tiles = op->getAttr(kTilesAttr);
+    FailureOr<linalg::GenericOp> generic = linalg::generalizeNamedOp(rewriter, op);
+    if (succeeded(generic) && tiles) (*generic)->setAttr(kTilesAttr, tiles);
+    return generic;
   }
 };
 

@@ -11,6 +11,7 @@
 #include "mlir/Dialect/Tensor/IR/Tensor.h"
 #include "mlir/Transforms/GreedyPatternRewriteDriver.h"
 
+#include "compiler/dialect/dialect.h"
 #include "compiler/transforms/fuse_elementwise_pass.h"
 #include "compiler/transforms/op_kinds.h"
 
@@ -47,6 +48,32 @@ bool isUsedOnlyBy(Value value, Operation* user) {
   return llvm::all_of(value.getUsers(), [&](Operation* other) { return other == user; });
 }
 
+/// Fuses a producer into a product as upstream does, and keeps what the product asks for.
+struct FuseIntoProduct : OpRewritePattern<linalg::GenericOp> {
+  FuseIntoProduct(MLIRContext* context, llvm::function_ref<bool(OpOperand*)> isWorthIt)
+      : OpRewritePattern(context), isWorthIt(isWorthIt) {}
+
+  LogicalResult matchAndRewrite(linalg::GenericOp op, PatternRewriter& rewriter) const override {
+    if (!isContraction(op)) return failure();
+    for (OpOperand* operand : op.getDpsInputOperands()) {
+      if (!linalg::areElementwiseOpsFusable(operand) || !isWorthIt(operand)) continue;
+      FailureOr<linalg::ElementwiseOpFusionResult> fused =
+          linalg::fuseElementwiseOps(rewriter, operand);
+      if (failed(fused)) continue;
+      if (Attribute tiles = op->getAttr(kTilesAttr)) fused->fusedOp->setAttr(kTilesAttr, tiles);
+      Operation* producer = operand->get().getDefiningOp();
+      for (auto [from, to] : fused->replacements)
+        rewriter.replaceUsesWithIf(
+            from, to, [&](OpOperand& use) { return use.get().getDefiningOp() != producer; });
+      rewriter.eraseOp(op);
+      return success();
+    }
+    return failure();
+  }
+
+  llvm::function_ref<bool(OpOperand*)> isWorthIt;
+};
+
 struct FuseElementwise : impl::FuseElementwiseBase<FuseElementwise> {
   using FuseElementwiseBase::FuseElementwiseBase;
 
@@ -54,8 +81,12 @@ struct FuseElementwise : impl::FuseElementwiseBase<FuseElementwise> {
     func::FuncOp function = getOperation();
     if (function.isExternal()) return;
     RewritePatternSet patterns(&getContext());
-    linalg::populateElementwiseOpsFusionPatterns(
-        patterns, [&](OpOperand* operand) { return isWorthIt(operand); });
+    auto worthIt = [&](OpOperand* operand) { return isWorthIt(operand); };
+    patterns.add<FuseIntoProduct>(&getContext(), worthIt);
+    linalg::populateElementwiseOpsFusionPatterns(patterns, [&](OpOperand* operand) {
+      auto consumer = dyn_cast<linalg::GenericOp>(operand->getOwner());
+      return consumer && !isContraction(consumer) && isWorthIt(operand);
+    });
     linalg::populateEraseUnusedOperandsAndResultsPatterns(patterns);
     GreedyRewriteConfig config;
     config.setUseTopDownTraversal(true);

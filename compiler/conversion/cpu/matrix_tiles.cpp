@@ -413,15 +413,6 @@ LogicalResult MatrixTiles::emit() {
 
 }  // namespace
 
-bool repaysMatrixTiles(const Product& p) {
-  // Six multiplications by tiles take 0.55 of the time of one by registers. What is won per element
-  // of an operand grows with the extent that it is multiplied with; packing it costs as much as is
-  // won on some 120 (measured: 128 x 128 x 128 is 1.15 times as fast, 1280 x 64 x 64 is 0.85
-  // times).
-  int64_t m = p.extent(p.m), n = p.extent(p.n);
-  return m * n >= 62 * (m + n) && p.extent(p.k) >= 64;
-}
-
 void packTilesInto(KernelFunction& f, const Product& p, const PackedOperand& buffer,
                    int64_t firstStep) {
   KernelBuilder& b = f.b;

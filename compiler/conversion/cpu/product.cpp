@@ -75,7 +75,9 @@ std::optional<Product> matchProduct(LoopNest nest, const CpuTarget& target) {
   product.nest = std::move(nest);
   bool narrow = product.nest.inputs[0].element.isBF16() && product.nest.inputs[1].element.isBF16();
   product.matrixTiles =
-      target.hasBf16() && product.compute.isF32() && (narrow || repaysMatrixTiles(product));
+      target.hasBf16() && product.compute.isF32() &&
+      (narrow || repaysMatrixTiles(product.extent(product.m), product.extent(product.n),
+                                   product.extent(product.k)));
   return product;
 }
 

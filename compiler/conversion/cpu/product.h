@@ -133,8 +133,6 @@ mlir::LogicalResult emitRegisterTiles(KernelFunction& f, Product& product,
                                       ScratchPlan& scratch, bool accumulate);
 mlir::LogicalResult packPanelsInto(KernelFunction& f, const Product& product,
                                    const PackedOperand& buffer, int64_t firstStep);
-/// Whether matrix tiles repay packing f32 operands as several of bf16.
-bool repaysMatrixTiles(const Product& product);
 PackedOperand packForMatrixTiles(KernelFunction& f, const Product& product);
 void packTilesInto(KernelFunction& f, const Product& product, const PackedOperand& buffer,
                    int64_t firstStep);

@@ -29,11 +29,14 @@ struct ProductCase {
     TiledProduct p;
     p.m = m, p.n = n, p.k = k;
     p.level = level;
-    p.matrixTiles = narrow && level == IsaLevel::Amx;
-    p.packedBytes = p.matrixTiles ? 2 : 4;
+    p.matrixTiles = level == IsaLevel::Amx && (narrow || repaysMatrixTiles(m, n, k));
+    p.packedBytes = narrow && p.matrixTiles ? 2 : p.matrixTiles ? 6 : 4;
+    p.multiplications = narrow || !p.matrixTiles ? 1 : 6;
+    p.wholeSums = withActivation;
     p.leftBytes = p.rightBytes = narrow ? 2 : 4;
     p.leftAlongK = leftAlongK, p.rightAlongK = rightAlongK;
     p.splittable = !withActivation;
+    p.copiesLeft = copiesLeft(!narrow, (leftAlongK ? k : m) * p.leftBytes);
     return p;
   }
 };

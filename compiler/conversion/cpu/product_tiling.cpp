@@ -10,9 +10,6 @@ using namespace mlir;
 
 namespace {
 
-/// Bytes of packed operands that a thread may have.
-constexpr int64_t kMostScratch = int64_t(256) << 20;
-
 Tiling tilingOf(TilesAttr tiles) {
   if (!tiles) return {};
   return {tiles.getRows(), tiles.getColumns(), tiles.getGroup(), tiles.getDepth(),
@@ -30,6 +27,8 @@ TiledProduct describe(const Product& p, const CpuTarget& target) {
     shape.fixedRight &= right.strides[d] == 0;
   }
   shape.splittable = p.outer.empty();
+  int64_t stride = std::max(std::abs(left.strides[p.m]), std::abs(left.strides[p.k]));
+  shape.copiesLeft = copiesLeft(left.element == p.compute, stride * storageBytes(left.element));
   shape.level = target.level;
   shape.matrixTiles = p.matrixTiles;
   if (p.matrixTiles) {
@@ -85,9 +84,9 @@ LogicalResult decideTiling(const CpuTarget& target, Product& p) {
   }
   Tiling chosen = chooseTiling(shape, asked);
   int64_t bytes = scratchBytes(shape, chosen);
-  if (bytes > kMostScratch && op && asked != Tiling())
+  if (bytes > kMostScratchBytes && op && asked != Tiling())
     return op->emitOpError("asks for tiles that need ")
-           << (bytes >> 20) << " MiB of scratch memory, of " << (kMostScratch >> 20)
+           << (bytes >> 20) << " MiB of scratch memory, of " << (kMostScratchBytes >> 20)
            << ": ask for fewer rows, columns or parts in weir.tiles";
   p.tiling = chosen;
   recordTiling(op, chosen);

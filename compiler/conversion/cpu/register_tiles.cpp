@@ -247,9 +247,10 @@ LogicalResult RegisterTiles::emit(const ProductBases& bases) {
   bool fromMemory = blocks > 1 || hasOuterSums;
   int64_t columns = p.extent(p.n), panelCount = divideUp(columns, width);
   // A copy of A's block in f32 if it is bf16, or if its rows fall on the same cache sets.
-  int64_t am = left.strides[p.m], ak = left.strides[p.k], bytes = storageBytes(left.element);
-  bool conflicts = std::max(std::abs(am), std::abs(ak)) * bytes % 2048 == 0 && columns >= 2 * width;
-  bool copyLeft = left.element != p.compute || conflicts;
+  int64_t am = left.strides[p.m], ak = left.strides[p.k];
+  bool sameType = left.element == p.compute;
+  int64_t stride = std::max(std::abs(am), std::abs(ak)) * storageBytes(left.element);
+  bool copyLeft = copiesLeft(sameType, stride) && (!sameType || columns >= 2 * width);
   bool rowMajor = std::abs(ak) <= std::abs(am);
   Value aCopy, bCopy;
   int64_t copyRow = 0, copyDepth = 0;

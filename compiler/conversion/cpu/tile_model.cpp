@@ -1,6 +1,7 @@
 #include "compiler/conversion/cpu/tile_model.h"
 
 #include <algorithm>
+#include <cmath>
 
 namespace weir {
 
@@ -16,6 +17,9 @@ constexpr int64_t kRows = 224;
 /// Bytes of packed A that stay in the second cache, where it takes several parts of bf16: reloading
 /// C costs little beside several multiplications.
 constexpr int64_t kLeftBytes = 768 << 10;
+/// A prediction has to be so much better than that of the fixed rules.
+constexpr double kLeastGain = 0.02;
+
 /// Bytes of packed B that stay in the second cache while rows pass by.
 constexpr int64_t kMatrixGroupBytes = 1 << 20, kRegisterGroupBytes = 512 << 10;
 
@@ -29,6 +33,14 @@ bool keepsSums(const TiledProduct& p) {
 }
 
 }  // namespace
+
+bool repaysMatrixTiles(int64_t m, int64_t n, int64_t k) {
+  // Six multiplications by tiles take 0.55 of the time of one by registers. What is won per element
+  // of an operand grows with the extent that it is multiplied with; packing it costs as much as is
+  // won on some 120 (measured: 128 x 128 x 128 is 1.15 times as fast, 1280 x 64 x 64 is 0.85
+  // times).
+  return m * n >= 62 * (m + n) && k >= 64;
+}
 
 int64_t tileRowsOf(const TiledProduct& p) {
   return p.matrixTiles ? 32 : CpuTarget{p.level}.tileRows();
@@ -63,15 +75,33 @@ Tiling roundToTiles(const TiledProduct& p, Tiling asked) {
 int64_t scratchBytes(const TiledProduct& p, const Tiling& t) {
   int64_t steps = stepsOfPart(p, t.parts);
   if (!keepsSums(p)) steps = std::min(steps, t.depth);
-  int64_t bytes = (t.rows + std::min(t.columns, p.n)) * steps * p.packedBytes;
+  // Where rows of a part are taken block by block, B is packed for all of its terms.
+  int64_t rightSteps = t.parts > 1 && t.rows < p.m ? stepsOfPart(p, t.parts) : steps;
+  int64_t bytes = (t.rows * steps + std::min(t.columns, p.n) * rightSteps) * p.packedBytes;
   if (t.parts > 1) bytes += t.parts * p.m * p.n * p.sumBytes;
   return bytes;
 }
 
+namespace {
+
+/// `values`, `most` at most each, without repetitions.
+std::vector<int64_t> distinct(std::vector<int64_t> values, int64_t most) {
+  for (int64_t& value : values) value = std::min(value, most);
+  std::sort(values.begin(), values.end());
+  values.erase(std::unique(values.begin(), values.end()), values.end());
+  return values;
+}
+
+}  // namespace
+
 std::vector<Tiling> candidateTilings(const TiledProduct& p, Tiling asked) {
   Tiling given = roundToTiles(p, asked);
   int64_t tile = tileRowsOf(p), width = tileColumnsOf(p);
-  std::vector<int64_t> rows, groups, depths, parts;
+  std::vector<int64_t> rows, columns = {p.n}, groups, depths, parts;
+  // Blocks of columns are for those that have too few rows.
+  if (divideUp(p.m, tile) * p.copies < 2 * CpuTarget::kWorkers)
+    for (int64_t blocks : {2, 4, 8, 16})
+      if (p.n / blocks >= 4 * width) columns.push_back(roundUp(divideUp(p.n, blocks), 4 * width));
   for (int64_t tiles : {1, 2, 3, 4, 6, 8, 12, 16, 24, 32}) rows.push_back(tiles * tile);
   rows.push_back(p.m);
   for (int64_t columns : {2, 4, 8, 16, 32, 64}) groups.push_back(columns * width);
@@ -79,32 +109,161 @@ std::vector<Tiling> candidateTilings(const TiledProduct& p, Tiling asked) {
   if (keepsSums(p))
     depths = {p.k};
   else
-    depths = {128, 192, 256, 384, 512};
+    depths = p.matrixTiles ? std::vector<int64_t>{256, 384, 512, 1024, p.k}
+                           : std::vector<int64_t>{128, 192, 256, 384, 512};
   parts = {1};
   if (p.splittable)
-    for (int64_t count : {2, 4, 8, 16, 32})
-      if (p.k / count >= 256) parts.push_back(count);
-  std::vector<Tiling> all;
+    for (int64_t count : {2, 4, 8, 16, 32, 64})
+      // Longer than this, adding up takes longer than what it adds up.
+      if (p.k / count >= 256 && 2 * count * p.m * p.n <= (p.m + p.n) * p.k) parts.push_back(count);
   if (given.rows) rows = {given.rows};
+  if (given.columns) columns = {given.columns};
   if (given.group) groups = {given.group};
   if (given.depth) depths = {given.depth};
   if (given.parts) parts = {given.parts};
-  for (int64_t r : rows)
-    for (int64_t g : groups)
-      for (int64_t d : depths)
-        for (int64_t s : parts) {
-          Tiling t = roundToTiles(p, {r, given.columns ? given.columns : p.n, g, d, s});
-          if (std::find(all.begin(), all.end(), t) == all.end()) all.push_back(t);
-        }
+  std::vector<Tiling> all;
+  for (int64_t r : distinct(rows, p.m))
+    for (int64_t c : distinct(columns, p.n))
+      for (int64_t g : distinct(groups, c))
+        for (int64_t d : distinct(depths, p.k))
+          for (int64_t s : parts)
+            if (s == 1 || c == p.n) all.push_back(roundToTiles(p, {r, c, g, d, s}));
   return all;
 }
 
-double predictSeconds(const TiledProduct& p, const Tiling& t, int64_t threads) {
-  (void)t;
-  return 2e-12 * static_cast<double>(p.m * p.n * p.k) / static_cast<double>(threads);
+namespace {
+
+/// Of a core: bytes of its second cache and of what stays close to the first, and seconds for each
+/// unit of TileWork. Fitted to the products that tile_sweep marks; see docs/tiles.md.
+struct TileFigures {
+  double cacheBytes, nearBytes;
+  double seconds[TileWork::kKinds];
+};
+
+/// The part of a step of matrix tiles that is loading them, however often they are multiplied.
+constexpr double kLoadShare = 0.4;
+constexpr double kStepSeconds = 5.4e-8, kRegisterStepSeconds = 5.4e-9;
+constexpr double kFarSeconds = 2.3e-11, kNearSeconds = 1.6e-11, kPackedSeconds = 3.6e-11,
+                 kTransposedSeconds = 1.2e-10, kRunSeconds = 1e-8, kWrittenSeconds = 1e-10,
+                 kPieceSeconds = 1.2e-8, kAgainSeconds = 8.2e-11, kCombinedSeconds = 1.2e-10,
+                 kRegionSeconds = 3e-6;
+
+constexpr TileFigures figuresWith(double stepSeconds) {
+  return {2e6,
+          1e5,
+          {stepSeconds, kFarSeconds, kNearSeconds, kPackedSeconds, kTransposedSeconds, kRunSeconds,
+           kWrittenSeconds, kPieceSeconds, kAgainSeconds, kCombinedSeconds, kRegionSeconds}};
 }
 
-Tiling chooseTiling(const TiledProduct& p, Tiling asked) { return fixedTiling(p, asked); }
+constexpr TileFigures kMatrixFigures = figuresWith(kStepSeconds);
+constexpr TileFigures kRegisterFigures = figuresWith(kRegisterStepSeconds);
+/// 12 multiplications of vectors instead of 28.
+constexpr TileFigures kAvx2Figures = figuresWith(kRegisterStepSeconds * 12 / 28);
+
+const TileFigures& figuresOf(const TiledProduct& p) {
+  if (p.matrixTiles) return kMatrixFigures;
+  return p.level == IsaLevel::Avx2 ? kAvx2Figures : kRegisterFigures;
+}
+
+/// The part of what is used again and again that is no longer in the second cache, if `bytes` pass
+/// by in between.
+double missing(const TileFigures& figures, double bytes) {
+  return std::clamp((bytes / figures.cacheBytes - 0.5) / 1.1, 0.0, 1.0);
+}
+
+double real(int64_t value) { return static_cast<double>(value); }
+
+}  // namespace
+
+TileWork workOf(const TiledProduct& p, const Tiling& t, int64_t threads) {
+  const TileFigures& figures = figuresOf(p);
+  auto missed = [&](double bytes) { return missing(figures, bytes); };
+  int64_t tile = tileRowsOf(p), width = tileColumnsOf(p);
+  int64_t steps = stepsOfPart(p, t.parts), columns = std::min(p.n, t.columns),
+          rows = std::min(p.m, t.rows), group = std::min(roundUp(t.group, width), columns),
+          padded = p.matrixTiles ? roundUp(steps, 32) : steps;
+  int64_t visits = keepsSums(p) ? 1 : divideUp(steps, t.depth), depth = divideUp(padded, visits);
+  int64_t rowBlocks = divideUp(p.m, rows), columnBlocks = divideUp(p.n, columns),
+          groups = divideUp(columns, group), rowTiles = divideUp(rows, tile);
+  // Blocks are counted for one part of the sums; a worker takes all blocks of a part.
+  double blocks = real(rowBlocks * columnBlocks * p.copies), parts = real(t.parts);
+  double tasks = t.parts > 1 ? parts : blocks;
+  // A block, on average.
+  double usedRows = real(p.m) / real(rowBlocks),
+         tiles = real(divideUp(columns, width)) * real(divideUp(p.m, tile)) / real(rowBlocks);
+  double bytes = real(p.packedBytes), left = real(rowTiles * tile * depth) * bytes,
+         leftTile = real(tile * depth) * bytes,
+         right = real(roundUp(columns, width) * padded) * bytes,
+         rightGroup = real(group * depth) * bytes;
+  double sums = usedRows * real(columns * p.sumBytes);
+  TileWork work;
+  double* count = work.count;
+  count[TileWork::kSteps] =
+      tiles * (p.matrixTiles
+                   ? real(padded / 32) * (kLoadShare + (1 - kLoadShare) * real(p.multiplications))
+                   : real(padded));
+  // B comes once for each block of rows, and for each tile of rows if its group doesn't stay; A, if
+  // it doesn't, is written, and read for each group.
+  count[TileWork::kFar] =
+      right * missed(right + left * real(visits)) +
+      real(rowTiles - 1) * right * missed(rightGroup + leftTile) +
+      left * real(visits * (groups + 1)) * missed(left + (groups > 1 ? rightGroup : leftTile));
+  if (left > figures.nearBytes) count[TileWork::kNear] = 2 * left * real(visits);
+  double read = usedRows * real(steps * p.leftBytes);
+  if (!p.matrixTiles && !p.copiesLeft)
+    count[TileWork::kFar] += read;
+  else
+    count[p.matrixTiles && !p.leftAlongK ? TileWork::kTransposed : TileWork::kPacked] += read;
+  count[TileWork::kRuns] = p.leftAlongK ? usedRows * real(visits) : real(steps);
+  count[TileWork::kWritten] = sums;
+  count[TileWork::kPieces] = usedRows * real(groups * visits);
+  count[TileWork::kAgain] = 2 * sums * real(visits - 1) * missed(sums + rightGroup);
+  double turns = std::ceil(tasks / real(threads)) * blocks * parts / tasks;
+  for (double& each : work.count) each *= turns;
+  // B is packed once, for each part, or for each block.
+  bool once = p.fixedRight && columnBlocks == 1 && blocks > 1 && t.parts == 1;
+  double packs = once ? 1 / real(threads) : t.parts > 1 ? turns / blocks : turns;
+  count[p.rightAlongK ? TileWork::kTransposed : TileWork::kPacked] +=
+      packs * real(columns * steps * p.rightBytes);
+  if (t.parts > 1)
+    count[TileWork::kCombined] = parts * real(p.m * p.n * p.sumBytes) / real(threads);
+  count[TileWork::kRegions] = (tasks > 1) + once + (t.parts > 1);
+  return work;
+}
+
+double predictSeconds(const TiledProduct& p, const Tiling& t, int64_t threads) {
+  const TileFigures& figures = figuresOf(p);
+  TileWork work = workOf(p, t, threads);
+  double seconds = 0;
+  for (int kind = 0; kind < TileWork::kKinds; ++kind)
+    seconds += work.count[kind] * figures.seconds[kind];
+  return seconds;
+}
+
+namespace {
+
+/// Seconds of cores, on average over numbers of threads that a machine may have.
+double costOf(const TiledProduct& p, const Tiling& t) {
+  double cost = 0;
+  for (int64_t threads = 1; threads <= CpuTarget::kWorkers; threads *= 2)
+    cost += real(threads) * predictSeconds(p, t, threads);
+  return cost;
+}
+
+}  // namespace
+
+Tiling chooseTiling(const TiledProduct& p, Tiling asked) {
+  // What rules give is taken unless something else is clearly better.
+  Tiling best = fixedTiling(p, asked);
+  double least = (1 - kLeastGain) * costOf(p, best);
+  for (const Tiling& t : candidateTilings(p, asked)) {
+    double cost = costOf(p, t);
+    if (cost >= least || scratchBytes(p, t) > kMostScratchBytes) continue;
+    best = t;
+    least = cost;
+  }
+  return best;
+}
 
 Tiling fixedTiling(const TiledProduct& p, Tiling asked) {
   Tiling t = roundToTiles(p, asked);

@@ -32,9 +32,20 @@ struct TiledProduct {
   /// B is the same for all copies: it is packed once, on all threads, where there are several
   /// blocks.
   bool fixedRight = true;
+  /// Register tiles read a copy of A in C's type (matrix tiles always read copies).
+  bool copiesLeft = false;
   /// Nothing is around the product, so that sums can be split.
   bool splittable = true;
 };
+
+/// Whether register tiles read a copy of A: if it has another type, or if its rows, so many bytes
+/// apart, fall on the same sets of a cache.
+inline bool copiesLeft(bool sameType, int64_t strideBytes) {
+  return !sameType || strideBytes % 2048 == 0;
+}
+
+/// Whether matrix tiles repay packing f32 operands as several of bf16.
+bool repaysMatrixTiles(int64_t m, int64_t n, int64_t k);
 
 /// How a product is taken apart: see #weir.tiles in the manual. 0 stands for no choice yet.
 struct Tiling {
@@ -59,11 +70,42 @@ int64_t mostParts(const TiledProduct& product);
 
 /// Bytes of scratch memory that operands and parts of sums need: a thread's, and one for all.
 int64_t scratchBytes(const TiledProduct& product, const Tiling& tiling);
+constexpr int64_t kMostScratchBytes = int64_t(256) << 20;
 
 /// What fixed rules choose: the measure of the model.
 Tiling fixedTiling(const TiledProduct& product, Tiling asked = {});
 /// Tilings to choose from.
 std::vector<Tiling> candidateTilings(const TiledProduct& product, Tiling asked = {});
+
+/// What one worker does if there are `threads`, in the units that a machine has figures for. The
+/// prediction is their sum, each times its figure.
+struct TileWork {
+  enum Kind {
+    /// Multiplications of tiles (matrix tiles), or steps of k of a tile (registers).
+    kSteps,
+    /// Bytes of packed operands that don't stay in the second cache from use to use.
+    kFar,
+    /// Bytes of packed A, written and read, that don't stay near the first cache.
+    kNear,
+    /// Bytes that packing reads in the order of its tiles, and those that it transposes; pieces of
+    /// rows or columns of A that it takes them from.
+    kPacked,
+    kTransposed,
+    kRuns,
+    /// Bytes of C, or of parts of it, that are written, and pieces of rows in which this is done.
+    kWritten,
+    kPieces,
+    /// Bytes of C that are read and written again, as k is taken in several steps.
+    kAgain,
+    /// Bytes of parts of sums that are added up.
+    kCombined,
+    /// Parallel loops.
+    kRegions,
+    kKinds
+  };
+  double count[kKinds] = {};
+};
+TileWork workOf(const TiledProduct& product, const Tiling& tiling, int64_t threads);
 /// Seconds that the product takes on `threads` cores.
 double predictSeconds(const TiledProduct& product, const Tiling& tiling, int64_t threads);
 

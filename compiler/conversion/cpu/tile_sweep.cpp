@@ -2,9 +2,10 @@
 // each, and prints what the model predicted, and what its choice costs over the best. See
 // docs/tiles.md. Run by hand:
 //
-//   bazel run //compiler/conversion/cpu:tile_sweep -- [--threads=N] [--only=TEXT] [--all]
+//   bazel run //compiler/conversion/cpu:tile_sweep -- [--threads=N] [--only=TEXT] [--isa=avx512]
+//   [--all]
 //
-// --all prints a line for each tiling.
+// --all prints a line for each tiling: the model's units of work too, to fit figures to.
 
 #include <algorithm>
 #include <chrono>
@@ -16,6 +17,7 @@
 #include "compiler/conversion/cpu/kernel_runner.h"
 #include "compiler/conversion/cpu/product_case.h"
 #include "compiler/conversion/cpu/tile_model.h"
+#include "llvm/ADT/STLExtras.h"
 #include "llvm/ADT/StringRef.h"
 
 namespace weir {
@@ -138,8 +140,10 @@ std::vector<Tiling> tilingsOf(const TiledProduct& shape, bool blocksOnly, size_t
     if (blocksOnly && (t.columns < shape.n || t.parts > 1)) return;
     if (std::find(some.begin(), some.end(), t) == some.end() || some.size() < 2) some.push_back(t);
   };
-  add(chooseTiling(shape));
-  add(fixedTiling(shape));
+  // Where ops share rows, their number is that of the rules.
+  Tiling usual = fixedTiling(shape);
+  add(chooseTiling(shape, {blocksOnly ? usual.rows : 0, 0, 0, 0, 0}));
+  add(usual);
   // Others spread over all there are, the same in each run.
   uint64_t state = 12345;
   while (!all.empty() && some.size() < most) {
@@ -151,43 +155,85 @@ std::vector<Tiling> tilingsOf(const TiledProduct& shape, bool blocksOnly, size_t
   return some;
 }
 
-void sweep(const Named& named, int threads, bool all, Totals& fitted, Totals& others) {
+/// Operands and results, several of each: in a step none is in a cache from the last time.
+class Operands {
+ public:
+  explicit Operands(const ProductCase& c) {
+    int64_t size = c.narrow ? 2 : 4;
+    int64_t bytes = size * (c.m * c.k + c.k * c.n) + 4 * c.m * c.n;
+    for (int64_t i = 0; i <= kFootprint / bytes && i < 64; ++i) {
+      sets.emplace_back();
+      sets.back().push_back(operandValues(c.narrow, c.m * c.k, 1));
+      sets.back().push_back(operandValues(c.narrow, c.k * c.n, 2));
+      sets.back().push_back(randomValues(c.m * c.n, 3));
+    }
+  }
+  std::vector<void*> next() {
+    std::vector<void*> buffers;
+    for (std::vector<float>& values : sets[at++ % sets.size()]) buffers.push_back(values.data());
+    return buffers;
+  }
+
+ private:
+  static constexpr int64_t kFootprint = 192 << 20;
+  std::vector<std::vector<std::vector<float>>> sets;
+  size_t at = 0;
+};
+
+template <typename Candidates>
+void measure(Candidates&& candidates, Operands& operands, int rounds) {
+  for (int round = 0; round < rounds; ++round)
+    for (Candidate& candidate : candidates) {
+      std::vector<void*> buffers = operands.next();
+      double start = now();
+      candidate.kernel->runAgain(buffers);
+      candidate.measured = std::min(candidate.measured, now() - start);
+    }
+}
+
+void sweep(const Named& named, IsaLevel level, int threads, bool all, Totals& fitted,
+           Totals& others) {
   const ProductCase& c = named.product;
-  IsaLevel level = hostLevel();
   TiledProduct shape = c.shape(level);
-  bool slow = !shape.matrixTiles;
+  bool slow = !shape.matrixTiles || !c.narrow;
   std::vector<Candidate> candidates;
-  for (const Tiling& tiling : tilingsOf(shape, c.withActivation, slow ? 16 : 32)) {
+  for (const Tiling& tiling : tilingsOf(shape, c.withActivation, slow ? 16 : 24)) {
     Tiling asked = tiling;
     if (c.withActivation) asked.columns = asked.parts = 0;
     Candidate candidate{tiling, LoadedKernel::create(kernelText(c, tilesText(asked)), level)};
     candidate.predicted = predictSeconds(shape, tiling, threads);
     if (candidate.kernel) candidates.push_back(std::move(candidate));
   }
-  auto a = operandValues(c.narrow, c.m * c.k, 1), b = operandValues(c.narrow, c.k * c.n, 2),
-       y = randomValues(c.m * c.n, 3);
-  std::vector<void*> buffers = {a.data(), b.data(), y.data()};
-  for (Candidate& candidate : candidates) candidate.kernel->run(buffers, threads);
-  for (int round = 0; round < (slow ? 5 : 9); ++round)
-    for (Candidate& candidate : candidates) {
-      double start = now();
-      candidate.kernel->runAgain(buffers);
-      candidate.measured = std::min(candidate.measured, now() - start);
-    }
+  Operands operands(c);
+  for (Candidate& candidate : candidates) candidate.kernel->run(operands.next(), threads);
+  measure(candidates, operands, slow ? 3 : 6);
+  // The fastest ones are measured again, with those that are looked at in any case: the least of
+  // many noisy times is too small.
+  std::vector<double> times;
+  for (const Candidate& each : candidates) times.push_back(each.measured);
+  double limit = quantile(times, 5.0 / static_cast<double>(times.size()));
+  std::vector<Candidate*> last = {&candidates[0], &candidates[1]};
+  for (Candidate& each : llvm::drop_begin(candidates, 2))
+    if (each.measured <= limit) last.push_back(&each);
+  for (Candidate* each : last) each->measured = 1e9;
+  measure(llvm::make_pointee_range(last), operands, slow ? 6 : 12);
   std::vector<double> predicted, measured;
   for (const Candidate& each : candidates) {
     predicted.push_back(each.predicted);
     measured.push_back(each.measured);
-    if (all)
-      std::printf("  %s | %lld %lld %lld | %lld %lld %lld %lld %lld | %.4f %.4f\n",
-                  named.name.c_str(), (long long)c.m, (long long)c.n, (long long)c.k,
-                  (long long)each.tiling.rows, (long long)each.tiling.columns,
-                  (long long)each.tiling.group, (long long)each.tiling.depth,
-                  (long long)each.tiling.parts, 1e3 * each.predicted, 1e3 * each.measured);
+    if (!all) continue;
+    std::printf("  %s | %lld %lld %lld | %lld %lld %lld %lld %lld | %.4f %.4f |",
+                named.name.c_str(), (long long)c.m, (long long)c.n, (long long)c.k,
+                (long long)each.tiling.rows, (long long)each.tiling.columns,
+                (long long)each.tiling.group, (long long)each.tiling.depth,
+                (long long)each.tiling.parts, 1e3 * each.predicted, 1e3 * each.measured);
+    TileWork work = workOf(shape, each.tiling, threads);
+    for (double count : work.count) std::printf(" %.6g", count);
+    std::printf("%s\n", named.fitted ? " | fitted" : " |");
   }
-  auto best = std::min_element(
-      candidates.begin(), candidates.end(),
-      [](const Candidate& x, const Candidate& z) { return x.measured < z.measured; });
+  const Candidate* best = *std::min_element(
+      last.begin(), last.end(),
+      [](const Candidate* x, const Candidate* z) { return x->measured < z->measured; });
   const Candidate& chosen = candidates[0];
   double regret = chosen.measured / best->measured - 1;
   double ruleRegret = candidates[1].measured / best->measured - 1;
@@ -213,16 +259,18 @@ void sweep(const Named& named, int threads, bool all, Totals& fitted, Totals& ot
 int main(int argc, char** argv) {
   int threads = 1;
   bool all = false;
+  weir::IsaLevel level = weir::hostLevel();
   llvm::StringRef only;
   for (llvm::StringRef argument : llvm::ArrayRef(argv + 1, argc - 1)) {
     if (argument == "--all") all = true;
     if (argument.consume_front("--threads=")) argument.getAsInteger(10, threads);
+    if (argument == "--isa=avx512") level = weir::IsaLevel::Avx512;
     if (argument.consume_front("--only=")) only = argument;
   }
   weir::Totals fitted, others;
   for (const weir::Named& named : weir::cases())
     if (llvm::StringRef(named.name).contains(only))
-      weir::sweep(named, threads, all, fitted, others);
+      weir::sweep(named, level, threads, all, fitted, others);
   std::printf("%d threads\n", threads);
   fitted.print("products that the model was fitted to");
   others.print("other products");

@@ -55,22 +55,16 @@ TEST_P(TilesTest, WhatIsAskedForGivesTheSameResults) {
     for (bool along : {false, true})
       for (auto [m, n, k] : {std::array<int64_t, 3>{161, 203, 530}, {64, 96, 1024}}) {
         ProductCase c{m, n, k, along, along, narrow};
-        std::vector<float> parts1 = results(c, "parts = 1", GetParam());
-        expectProduct(c, parts1, "parts = 1");
-        // Sums are added up in the same order whatever the blocks, but by matrix tiles of f32
-        // within a depth first.
-        bool bothInParts = GetParam() == IsaLevel::Amx && !narrow;
+        std::string rest = ", depth = 96, parts = 1";
+        std::vector<float> whole = results(c, "rows = 64" + rest, GetParam());
+        expectProduct(c, whole, rest);
+        // Sums are added up in the same order whatever the blocks; by matrix tiles of f32, within a
+        // depth first.
+        for (const char* tiles : {"rows = 32", "rows = 96, group = 64", "rows = 14, group = 1",
+                                  "rows = 1000, columns = 64", "columns = 128"})
+          EXPECT_EQ(results(c, tiles + rest, GetParam()), whole) << tiles;
         for (const char* tiles :
-             {"rows = 32, parts = 1", "rows = 96, group = 64, parts = 1",
-              "rows = 1000, columns = 64, parts = 1", "columns = 128, depth = 100, parts = 1",
-              "rows = 14, group = 1, depth = 7, parts = 1"}) {
-          std::vector<float> y = results(c, tiles, GetParam());
-          if (bothInParts)
-            expectProduct(c, y, tiles);
-          else
-            EXPECT_EQ(y, parts1) << tiles;
-        }
-        for (const char* tiles : {"parts = 3", "rows = 64, group = 32, depth = 64, parts = 7"})
+             {"parts = 3", "rows = 64, group = 32, depth = 64, parts = 7", "depth = 7, parts = 1"})
           expectProduct(c, results(c, tiles, GetParam()), tiles);
       }
 }
@@ -112,6 +106,76 @@ TEST_P(TilesTest, WhatCannotBeDoneIsRefused) {
   EXPECT_NE(refusal(fused, "parts = 2").find("leave 'parts' and 'columns' out"), std::string::npos);
   ProductCase large{1 << 14, 1 << 13, 512};
   EXPECT_NE(refusal(large, "parts = 2").find("MiB of scratch memory"), std::string::npos);
+}
+
+/// Products of many sizes and layouts, for all kinds of tiles.
+std::vector<TiledProduct> manyProducts() {
+  std::vector<TiledProduct> all;
+  for (int64_t m : {6, 300, 8192})
+    for (int64_t n : {8, 1365, 4096})
+      for (int64_t k : {4, 512, 65536})
+        for (bool narrow : {false, true})
+          for (IsaLevel level : {IsaLevel::Avx2, IsaLevel::Avx512, IsaLevel::Amx}) {
+            ProductCase c{m, n, k, m % 2 == 0, n % 2 == 0, narrow};
+            all.push_back(c.shape(level));
+          }
+  return all;
+}
+
+TEST(TileModelTest, WhatIsChosenFits) {
+  for (const TiledProduct& p : manyProducts()) {
+    Tiling t = chooseTiling(p);
+    std::string what = std::to_string(p.m) + " x " + std::to_string(p.n) + " x " +
+                       std::to_string(p.k) + ": " + tilesText(t);
+    EXPECT_LE(scratchBytes(p, t), std::max(kMostScratchBytes, scratchBytes(p, fixedTiling(p))))
+        << what;
+    EXPECT_TRUE(t.rows == p.m || t.rows % tileRowsOf(p) == 0) << what;
+    EXPECT_TRUE(t.columns == p.n || t.columns % tileColumnsOf(p) == 0) << what;
+    EXPECT_EQ(t.group % tileColumnsOf(p), 0) << what;
+    EXPECT_GE(t.depth, 1) << what;
+    EXPECT_LE(t.parts, mostParts(p)) << what;
+    EXPECT_EQ(roundToTiles(p, t), t) << what;
+    EXPECT_EQ(chooseTiling(p, t), t) << what;
+  }
+}
+
+TEST(TileModelTest, AskedForNumbersStay) {
+  for (const TiledProduct& p : manyProducts()) {
+    Tiling t = chooseTiling(p, {64, 0, 128, 0, 1});
+    EXPECT_EQ(t.rows, roundToTiles(p, {64, 0, 0, 0, 0}).rows);
+    EXPECT_EQ(t.group, roundToTiles(p, {0, 0, 128, 0, 0}).group);
+    EXPECT_EQ(t.parts, 1);
+  }
+}
+
+TEST(TileModelTest, MoreWorkTakesLongerAndMoreWorkersDoNot) {
+  for (const TiledProduct& p : manyProducts()) {
+    Tiling t = chooseTiling(p);
+    double seconds = predictSeconds(p, t, 1);
+    EXPECT_GT(seconds, 0);
+    for (int64_t threads : {2, 4, 8}) {
+      EXPECT_LE(predictSeconds(p, t, threads), seconds);
+      EXPECT_GE(predictSeconds(p, t, threads) * static_cast<double>(threads), 0.999 * seconds);
+    }
+    TiledProduct longer = p;
+    longer.k *= 2;
+    if (t.depth == p.k) t.depth = longer.k;
+    EXPECT_GT(predictSeconds(longer, t, 1), seconds);
+    TiledProduct dearer = p;
+    dearer.multiplications = 6;
+    if (p.matrixTiles) EXPECT_GT(predictSeconds(dearer, chooseTiling(p), 1), seconds);
+  }
+}
+
+TEST(TileModelTest, TheChoiceIsPredictedToBeNoWorseThanFixedRules) {
+  for (const TiledProduct& p : manyProducts()) {
+    double chosen = 0, fixed = 0;
+    for (int64_t threads : {1, 2, 4, 8}) {
+      chosen += static_cast<double>(threads) * predictSeconds(p, chooseTiling(p), threads);
+      fixed += static_cast<double>(threads) * predictSeconds(p, fixedTiling(p), threads);
+    }
+    EXPECT_LE(chosen, fixed);
+  }
 }
 
 }  // namespace

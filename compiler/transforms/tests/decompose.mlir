@@ -54,3 +54,14 @@ func.func @bounded(%init: tensor<f32>) -> tensor<f32> {
   } -> tensor<f32>
   return %y : tensor<f32>
 }
+
+// The tiles that an op asks for are those of the product that it means.
+// CHECK-LABEL: @tiles
+// CHECK: linalg.generic {{.*}}"reduction"{{.*}} attrs = {weir.tiles = #weir.tiles<rows = 96, group = 64>}
+// CHECK: linalg.generic {{.*}}"reduction"{{.*}} attrs = {weir.tiles = #weir.tiles<parts = 2>}
+func.func @tiles(%x: tensor<2x5x8xf32>, %w: tensor<4x8xf32>, %b: tensor<4xf32>, %u: tensor<4x8xf32>, %v: tensor<8x2xf32>,
+                 %z: tensor<4x2xf32>) -> (tensor<2x5x4xf32>, tensor<4x2xf32>) {
+  %y = weir.linear %x params(%w, %b : tensor<4x8xf32>, tensor<4xf32>) {weir.tiles = #weir.tiles<rows = 96, group = 64>} : tensor<2x5x8xf32> -> tensor<2x5x4xf32>
+  %m = linalg.matmul {weir.tiles = #weir.tiles<parts = 2>} ins(%u, %v : tensor<4x8xf32>, tensor<8x2xf32>) outs(%z : tensor<4x2xf32>) -> tensor<4x2xf32>
+  return %y, %m : tensor<2x5x4xf32>, tensor<4x2xf32>
+}

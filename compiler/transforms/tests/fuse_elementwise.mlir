@@ -73,3 +73,26 @@ func.func @sum_of_squares(%x: tensor<4x8xf32>) -> tensor<4xf32> {
   %y = linalg.reduce { arith.addf } ins(%s : tensor<4x8xf32>) outs(%zero : tensor<4xf32>) dimensions = [1]
   return %y : tensor<4xf32>
 }
+
+// What a product asks for stays when it takes a conversion in.
+// CHECK-LABEL: @tiles
+// CHECK-NOT: linalg.generic
+// CHECK: linalg.generic {{.*}}ins(%{{.*}}, %{{.*}} : tensor<4x8xbf16>, tensor<8x2xf32>) {{.*}}{weir.tiles = #weir.tiles<rows = 64>}
+func.func @tiles(%x: tensor<4x8xbf16>, %w: tensor<8x2xf32>, %z: tensor<4x2xf32>) -> tensor<4x2xf32> {
+  %e = tensor.empty() : tensor<4x8xf32>
+  %wide = linalg.generic {indexing_maps = [affine_map<(i, j) -> (i, j)>, affine_map<(i, j) -> (i, j)>], iterator_types = ["parallel", "parallel"]}
+      ins(%x : tensor<4x8xbf16>) outs(%e : tensor<4x8xf32>) {
+  ^bb0(%p: bf16, %o: f32):
+    %q = arith.extf %p : bf16 to f32
+    linalg.yield %q : f32
+  } -> tensor<4x8xf32>
+  %y = linalg.generic {indexing_maps = [affine_map<(m, n, k) -> (m, k)>, affine_map<(m, n, k) -> (k, n)>, affine_map<(m, n, k) -> (m, n)>],
+      iterator_types = ["parallel", "parallel", "reduction"]}
+      ins(%wide, %w : tensor<4x8xf32>, tensor<8x2xf32>) outs(%z : tensor<4x2xf32>) attrs = {weir.tiles = #weir.tiles<rows = 64>} {
+  ^bb0(%p: f32, %q: f32, %o: f32):
+    %r = arith.mulf %p, %q : f32
+    %s = arith.addf %o, %r : f32
+    linalg.yield %s : f32
+  } -> tensor<4x2xf32>
+  return %y : tensor<4x2xf32>
+}
