@@ -162,7 +162,7 @@ TEST(TileModelTest, MoreWorkTakesLongerAndMoreWorkersDoNot) {
     if (t.depth == p.k) t.depth = longer.k;
     EXPECT_GT(predictSeconds(longer, t, 1), seconds);
     TiledProduct dearer = p;
-    dearer.multiplications = 6;
+    dearer.multiplications *= 2;
     if (p.matrixTiles) EXPECT_GT(predictSeconds(dearer, chooseTiling(p), 1), seconds);
   }
 }
