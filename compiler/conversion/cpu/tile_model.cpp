@@ -18,7 +18,7 @@ constexpr int64_t kRows = 224;
 /// C costs little beside several multiplications.
 constexpr int64_t kLeftBytes = 768 << 10;
 /// A prediction has to be so much better than that of the fixed rules.
-constexpr double kLeastGain = 0.02;
+constexpr double kLeastGain = 0.03;
 
 /// Bytes of packed B that stay in the second cache while rows pass by.
 constexpr int64_t kMatrixGroupBytes = 1 << 20, kRegisterGroupBytes = 512 << 10;
@@ -202,11 +202,14 @@ TileWork workOf(const TiledProduct& p, const Tiling& t, int64_t threads) {
       tiles * (p.matrixTiles
                    ? real(padded / 32) * (kLoadShare + (1 - kLoadShare) * real(p.multiplications))
                    : real(padded));
-  // B comes once for each block of rows, and for each tile of rows if its group doesn't stay; A, if
+  // B is packed ahead of the blocks, or by each for some terms at a time. It comes once for each
+  // block of rows, and for each tile of rows if its group doesn't stay; A, if
   // it doesn't, is written, and read for each group.
+  bool once = p.fixedRight && columnBlocks == 1 && blocks > 1 && t.parts == 1;
+  bool ahead = once || (t.parts > 1 && rowBlocks > 1);
+  double between = ahead ? right + left * real(visits) : right / real(visits) + left;
   count[TileWork::kFar] =
-      right * missed(right + left * real(visits)) +
-      real(rowTiles - 1) * right * missed(rightGroup + leftTile) +
+      right * missed(between) + real(rowTiles - 1) * right * missed(rightGroup + leftTile) +
       left * real(visits * (groups + 1)) * missed(left + (groups > 1 ? rightGroup : leftTile));
   if (left > figures.nearBytes) count[TileWork::kNear] = 2 * left * real(visits);
   double read = usedRows * real(steps * p.leftBytes);
@@ -217,11 +220,12 @@ TileWork workOf(const TiledProduct& p, const Tiling& t, int64_t threads) {
   count[TileWork::kRuns] = p.leftAlongK ? usedRows * real(visits) : real(steps);
   count[TileWork::kWritten] = sums;
   count[TileWork::kPieces] = usedRows * real(groups * visits);
-  count[TileWork::kAgain] = 2 * sums * real(visits - 1) * missed(sums + rightGroup);
+  // Matrix tiles go to C by way of a buffer, wherever C is.
+  count[TileWork::kAgain] =
+      2 * sums * real(visits - 1) * (p.matrixTiles ? 1 : missed(sums + rightGroup));
   double turns = std::ceil(tasks / real(threads)) * blocks * parts / tasks;
   for (double& each : work.count) each *= turns;
   // B is packed once, for each part, or for each block.
-  bool once = p.fixedRight && columnBlocks == 1 && blocks > 1 && t.parts == 1;
   double packs = once ? 1 / real(threads) : t.parts > 1 ? turns / blocks : turns;
   count[p.rightAlongK ? TileWork::kTransposed : TileWork::kPacked] +=
       packs * real(columns * steps * p.rightBytes);

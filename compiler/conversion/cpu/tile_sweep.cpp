@@ -197,7 +197,7 @@ void sweep(const Named& named, IsaLevel level, int threads, bool all, Totals& fi
   TiledProduct shape = c.shape(level);
   bool slow = !shape.matrixTiles || !c.narrow;
   std::vector<Candidate> candidates;
-  for (const Tiling& tiling : tilingsOf(shape, c.withActivation, slow ? 16 : 24)) {
+  for (const Tiling& tiling : tilingsOf(shape, c.withActivation, slow ? 14 : 20)) {
     Tiling asked = tiling;
     if (c.withActivation) asked.columns = asked.parts = 0;
     Candidate candidate{tiling, LoadedKernel::create(kernelText(c, tilesText(asked)), level)};
