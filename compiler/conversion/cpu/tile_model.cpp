@@ -121,13 +121,16 @@ std::vector<Tiling> candidateTilings(const TiledProduct& p, Tiling asked) {
   if (given.group) groups = {given.group};
   if (given.depth) depths = {given.depth};
   if (given.parts) parts = {given.parts};
+  // Parts of f32 in blocks of rows are slower than predicted: all of B is packed ahead of them.
+  bool wholeParts = p.multiplications > 1;
   std::vector<Tiling> all;
   for (int64_t r : distinct(rows, p.m))
     for (int64_t c : distinct(columns, p.n))
       for (int64_t g : distinct(groups, c))
         for (int64_t d : distinct(depths, p.k))
           for (int64_t s : parts)
-            if (s == 1 || c == p.n) all.push_back(roundToTiles(p, {r, c, g, d, s}));
+            if (s == 1 || (c == p.n && (r == p.m || given.rows || !wholeParts)))
+              all.push_back(roundToTiles(p, {r, c, g, d, s}));
   return all;
 }
 
@@ -164,6 +167,10 @@ const TileFigures& figuresOf(const TiledProduct& p) {
   if (p.matrixTiles) return kMatrixFigures;
   return p.level == IsaLevel::Avx2 ? kAvx2Figures : kRegisterFigures;
 }
+
+/// Packed operands twice as large come from memory, not from the third cache: three times as
+/// slowly.
+constexpr double kMemoryBytes = 8e6;
 
 /// The part of what is used again and again that is no longer in the second cache, if `bytes` pass
 /// by in between.
@@ -208,8 +215,9 @@ TileWork workOf(const TiledProduct& p, const Tiling& t, int64_t threads) {
   bool once = p.fixedRight && columnBlocks == 1 && blocks > 1 && t.parts == 1;
   bool ahead = once || (t.parts > 1 && rowBlocks > 1);
   double between = ahead ? right + left * real(visits) : right / real(visits) + left;
+  double fromMemory = 1 + 2 * std::clamp(right / kMemoryBytes - 1, 0.0, 1.0);
   count[TileWork::kFar] =
-      right * missed(between) + real(rowTiles - 1) * right * missed(rightGroup + leftTile) +
+      fromMemory * right * (missed(between) + real(rowTiles - 1) * missed(rightGroup + leftTile)) +
       left * real(visits * (groups + 1)) * missed(left + (groups > 1 ? rightGroup : leftTile));
   if (left > figures.nearBytes) count[TileWork::kNear] = 2 * left * real(visits);
   double read = usedRows * real(steps * p.leftBytes);
@@ -220,9 +228,9 @@ TileWork workOf(const TiledProduct& p, const Tiling& t, int64_t threads) {
   count[TileWork::kRuns] = p.leftAlongK ? usedRows * real(visits) : real(steps);
   count[TileWork::kWritten] = sums;
   count[TileWork::kPieces] = usedRows * real(groups * visits);
-  // Matrix tiles go to C by way of a buffer, wherever C is.
+  // Matrix tiles go to C row by row, by way of a buffer: wherever C is, it comes in time.
   count[TileWork::kAgain] =
-      2 * sums * real(visits - 1) * (p.matrixTiles ? 1 : missed(sums + rightGroup));
+      2 * sums * real(visits - 1) * (p.matrixTiles ? 0.3 : missed(sums + rightGroup));
   double turns = std::ceil(tasks / real(threads)) * blocks * parts / tasks;
   for (double& each : work.count) each *= turns;
   // B is packed once, for each part, or for each block.
