@@ -228,9 +228,10 @@ TileWork workOf(const TiledProduct& p, const Tiling& t, int64_t threads) {
   count[TileWork::kRuns] = p.leftAlongK ? usedRows * real(visits) : real(steps);
   count[TileWork::kWritten] = sums;
   count[TileWork::kPieces] = usedRows * real(groups * visits);
-  // Matrix tiles go to C row by row, by way of a buffer: wherever C is, it comes in time.
-  count[TileWork::kAgain] =
-      2 * sums * real(visits - 1) * (p.matrixTiles ? 0.3 : missed(sums + rightGroup));
+  // Matrix tiles go to C by way of a buffer, wherever C is. Parts lie in scratch memory, which the
+  // last product has left in a cache.
+  double visited = p.matrixTiles ? (t.parts > 1 ? 0.3 : 1.0) : missed(sums + rightGroup);
+  count[TileWork::kAgain] = 2 * sums * real(visits - 1) * visited;
   double turns = std::ceil(tasks / real(threads)) * blocks * parts / tasks;
   for (double& each : work.count) each *= turns;
   // B is packed once, for each part, or for each block.
