@@ -163,8 +163,8 @@ MatrixTiles::LeftTiles MatrixTiles::leftTiles(Value i, Value k, int64_t part) {
   return {leftMemref, at, kSide * stride, stride};
 }
 
-/// Fetches lines of row tile i and k tile k of the thread's next rows of A: the part for panel j, so
-/// that all panels together fetch all.
+/// Fetches lines of row tile i and k tile k of the thread's next rows of A: the part for panel j,
+/// so that all panels together fetch all.
 void MatrixTiles::fetchNext(Value i, Value j, Value k) {
   const Access& a = p.nest.inputs[0];
   int64_t strideM = a.strides[p.m], strideK = a.strides[p.k];

@@ -268,6 +268,8 @@ double costOf(const TiledProduct& p, const Tiling& t) {
 Tiling chooseTiling(const TiledProduct& p, Tiling asked) {
   // What rules give is taken unless something else is clearly better.
   Tiling best = fixedTiling(p, asked);
+  // Measured, the model gains nothing where sums of f32 by matrix tiles are split.
+  if (p.multiplications > 1 && best.parts > 1) return best;
   double least = (1 - kLeastGain) * costOf(p, best);
   for (const Tiling& t : candidateTilings(p, asked)) {
     double cost = costOf(p, t);
