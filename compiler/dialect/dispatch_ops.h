@@ -24,6 +24,9 @@ inline constexpr char kRowRankAttr[] = "weir.row_rank";
 inline constexpr char kStridesAttr[] = "weir.strides";
 /// i64 on a result: the argument whose memory it overwrites.
 inline constexpr char kTiedAttr[] = "weir.tied";
+/// unit on a result: it begins at a multiple of 64 bytes and is not read soon, so that it may be
+/// written past the caches.
+inline constexpr char kStreamedAttr[] = "weir.streamed";
 
 /// Attributes of host functions, their arguments and results.
 namespace host {

@@ -27,6 +27,11 @@ using runtime::Space;
 
 namespace {
 
+/// Results of at least so many bytes are written past the caches. Reading what they overwrite,
+/// which that saves, takes longer then than what a reader loses that comes right after, even if it
+/// is on the same core and the machine has a third cache as large as all of them.
+constexpr int64_t kStreamedBytes = 4 << 20;
+
 struct Buffer {
   Space space = Space::kArena;
   int64_t index = 0;
@@ -503,6 +508,10 @@ FailureOr<PlannedEntry> EntryPlanner::finish() {
         }
       }
       layout.ties.push_back(tie);
+      // In place, a line is read anyway.
+      int64_t bytes = byteSize(value.getType());
+      layout.streamed.push_back(tie < 0 && bytes >= kStreamedBytes &&
+                                planned.buffers.back().byte_offset % kArenaAlignment == 0);
     }
     kernels.specialize(launch, layout);
     plan.launches.push_back(std::move(planned));

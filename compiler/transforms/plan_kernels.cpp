@@ -68,7 +68,8 @@ LaunchOp PlanKernels::copy(Value value, Operation* before) {
 
 void PlanKernels::specialize(LaunchOp launch, const LaunchLayout& layout) {
   bool plain = llvm::all_of(layout.strides, [](ArrayRef<int64_t> s) { return s.empty(); }) &&
-               llvm::all_of(layout.ties, [](int64_t tie) { return tie < 0; });
+               llvm::all_of(layout.ties, [](int64_t tie) { return tie < 0; }) &&
+               llvm::none_of(layout.streamed, [](bool streamed) { return streamed; });
   if (plain) return;
   std::string key = launch.getKernel().str();
   for (ArrayRef<int64_t> strides : layout.strides) {
@@ -76,6 +77,7 @@ void PlanKernels::specialize(LaunchOp launch, const LaunchLayout& layout) {
            llvm::join(llvm::map_range(strides, [](int64_t s) { return std::to_string(s); }), ",");
   }
   for (int64_t tie : layout.ties) key += ";" + std::to_string(tie);
+  for (bool streamed : layout.streamed) key += streamed ? "!" : ".";
 
   func::FuncOp& variant = variants[key];
   if (!variant) {
@@ -94,6 +96,9 @@ void PlanKernels::specialize(LaunchOp launch, const LaunchLayout& layout) {
     }
     for (auto [i, tie] : llvm::enumerate(layout.ties)) {
       if (tie >= 0) variant.setResultAttr(i, kTiedAttr, b.getI64IntegerAttr(tie));
+    }
+    for (auto [i, streamed] : llvm::enumerate(layout.streamed)) {
+      if (streamed) variant.setResultAttr(i, kStreamedAttr, b.getUnitAttr());
     }
     symbols.insert(variant);
   }

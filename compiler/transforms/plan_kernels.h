@@ -22,6 +22,8 @@ struct LaunchLayout {
   llvm::SmallVector<llvm::SmallVector<int64_t>> strides;
   /// For each result the operand whose memory it overwrites, or -1.
   llvm::SmallVector<int64_t> ties;
+  /// Whether each result is written past the caches.
+  llvm::SmallVector<bool> streamed;
 };
 
 /// The argument that `result` is but for what the kernel writes: it has to be in its memory.

@@ -5,6 +5,7 @@
 
 #include "compiler/cache/cache_key.h"
 #include "compiler/conversion/cpu/kernel_function.h"
+#include "compiler/dialect/dispatch_ops.h"
 #include "compiler/dialect/upstream_vjp.h"
 #include "compiler/support/phase_times.h"
 #include "mlir/Dialect/MemRef/IR/MemRef.h"
@@ -107,6 +108,7 @@ LogicalResult emitBody(IsolatedKernel& isolated, CpuTarget target) {
     if (failed(tensor)) return failure();
     types.push_back(
         MemRefType::get({spanOf(tensor->shape, tensor->strides)}, storageType(tensor->element)));
+    tensor->streamed = kernel.getResultAttr(i, kStreamedAttr) != nullptr;
     f.results.push_back(*tensor);
   }
   isolated.exclusive.assign(types.size(), true);
@@ -147,6 +149,7 @@ LogicalResult emitBody(IsolatedKernel& isolated, CpuTarget target) {
   if (failed(expandRegionOps(kernel.getBody()))) return failure();
   if (failed(emitKernel(f))) return failure();
   f.finishThreadScratch();
+  b.fenceStreamedStores();
   func::ReturnOp::create(b);
   isolated.sharedBytes = f.shared.size();
   isolated.threadBytes = f.thread.size();

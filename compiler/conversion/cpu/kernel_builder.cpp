@@ -1,6 +1,10 @@
 #include "compiler/conversion/cpu/kernel_builder.h"
 
+#include <utility>
+
+#include "llvm/ADT/TypeSwitch.h"
 #include "mlir/Dialect/Arith/IR/Arith.h"
+#include "mlir/Dialect/LLVMIR/LLVMDialect.h"
 #include "mlir/Dialect/MemRef/IR/MemRef.h"
 #include "mlir/Dialect/SCF/IR/SCF.h"
 #include "mlir/Dialect/Vector/IR/VectorOps.h"
@@ -88,7 +92,15 @@ void KernelBuilder::parallelLoop(int64_t count, bool parallel, function_ref<void
                                     ValueRange{constant(1)});
   OpBuilder::InsertionGuard guard(*this);
   setInsertionPointToStart(op.getBody());
+  bool before = std::exchange(fenceNeeded, false);
   body(op.getInductionVars()[0]);
+  fenceStreamedStores();
+  fenceNeeded = before;
+}
+
+void KernelBuilder::fenceStreamedStores() {
+  if (!std::exchange(fenceNeeded, false)) return;
+  LLVM::CallIntrinsicOp::create(*this, getStringAttr("llvm.x86.sse.sfence"), ValueRange{});
 }
 
 void KernelBuilder::ifThen(Value condition, function_ref<void()> body) {
@@ -105,6 +117,27 @@ Value KernelBuilder::lessThan(Value a, Value b) {
 Value KernelBuilder::view(Value bytes, Value byteOffset, int64_t elements, Type element) {
   auto type = MemRefType::get({elements}, storageType(element));
   return memref::ViewOp::create(*this, type, bytes, byteOffset, ValueRange{});
+}
+
+bool isMultipleOf(Value value, int64_t factor) {
+  auto both = [&](Value a, Value b) { return isMultipleOf(a, factor) && isMultipleOf(b, factor); };
+  if (auto argument = dyn_cast<BlockArgument>(value)) {
+    auto loop = dyn_cast<LoopLikeOpInterface>(argument.getOwner()->getParentOp());
+    if (!loop || !loop.getLoopInductionVars()) return false;
+    for (auto [variable, from, step] :
+         llvm::zip(*loop.getLoopInductionVars(), *loop.getLoopLowerBounds(), *loop.getLoopSteps()))
+      if (variable == value && from.is<Value>() && step.is<Value>())
+        return both(from.get<Value>(), step.get<Value>());
+    return false;
+  }
+  return llvm::TypeSwitch<Operation*, bool>(value.getDefiningOp())
+      .Case<arith::ConstantIndexOp>([&](auto op) { return op.value() % factor == 0; })
+      .Case<arith::AddIOp, arith::SubIOp, arith::MinSIOp, arith::MaxSIOp>(
+          [&](auto op) { return both(op.getLhs(), op.getRhs()); })
+      .Case<arith::MulIOp>([&](auto op) {
+        return isMultipleOf(op.getLhs(), factor) || isMultipleOf(op.getRhs(), factor);
+      })
+      .Default(false);
 }
 
 Type storageType(Type type) {

@@ -46,12 +46,22 @@ class KernelBuilder : public mlir::ImplicitLocOpBuilder {
                  llvm::function_ref<ValueList(mlir::Value, mlir::ValueRange)> body);
   /// for i in [0, count): in parallel if `parallel`, which costs about 2 us per loop.
   void parallelLoop(int64_t count, bool parallel, llvm::function_ref<void(mlir::Value)> body);
+  /// Stores past the caches are seen by other threads in no order: a fence comes after them, at the
+  /// end of a thread's share of a parallel loop and of the kernel.
+  void noteStreamedStore() { fenceNeeded = true; }
+  void fenceStreamedStores();
   void ifThen(mlir::Value condition, llvm::function_ref<void()> body);
   mlir::Value lessThan(mlir::Value a, mlir::Value b);
 
   /// Typed window on a buffer of bytes.
   mlir::Value view(mlir::Value bytes, mlir::Value byteOffset, int64_t elements, mlir::Type element);
+
+ private:
+  bool fenceNeeded = false;
 };
+
+/// Whether the index `value` is certainly a multiple of `factor`.
+bool isMultipleOf(mlir::Value value, int64_t factor);
 
 /// The type that elements of `type` have in memory: i1 takes a byte, and bf16 moves as i16 (LLVM
 /// would convert the lanes one by one where a CPU has no bf16).

@@ -21,6 +21,8 @@ struct TensorValue {
   mlir::Type element;
   /// A value of the current block of rows: its row dimensions start at the block's first row.
   bool tile = false;
+  /// A result with `weir.streamed`: written past the caches, unless the kernel itself reads it.
+  bool streamed = false;
   /// The value that owns the storage (views share it).
   mlir::Value root;
 

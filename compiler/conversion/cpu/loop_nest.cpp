@@ -433,6 +433,7 @@ LogicalResult LoopNestEmitter::emitHorizontal() {
 
 /// Long reductions over rows (bias gradients): memory is read in order, the sums stay in the cache.
 LogicalResult LoopNestEmitter::emitInMemory() {
+  for (LoopOutput& output : nest.outputs) output.access.streamed = false;
   LogicalResult cleared =
       emitLoops(parallelDims, start(), [&](const Position& row) -> LogicalResult {
         return emitVectors(1, {}, [&](Value i, ValueRange, Value mask) -> FailureOr<ValueList> {
@@ -489,6 +490,9 @@ LogicalResult LoopNestEmitter::emit() {
       lanes = b.target.lanes64();
   chooseVectorDim();
   if (nest.dims[vectorDim].reduction) return emitHorizontal();
+  bool gathers = llvm::any_of(nest.inputs, [&](const Access& input) { return stride(input) > 1; });
+  for (LoopOutput& output : nest.outputs)
+    output.access.streamed &= !gathers && repaysStreaming(output.access, lanes, {nest.body});
   if (reductionDims.empty()) return emitRegisters(nest.dims[vectorDim].extent >= 4 * lanes ? 2 : 1);
   int64_t vectors = divideUp(nest.dims[vectorDim].extent, lanes), length = 1;
   for (size_t dim : reductionDims) length *= nest.dims[dim].extent;

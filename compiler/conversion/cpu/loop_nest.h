@@ -26,6 +26,9 @@ struct Access {
   mlir::Type element;
   /// Memory of the current block of rows only: row dimensions start at the block's first row.
   bool tile = false;
+  /// Whole vectors are stored past the caches where their addresses are known to be multiples of
+  /// their size.
+  bool streamed = false;
 
   bool isScalar() const { return static_cast<bool>(scalar); }
 };
@@ -74,6 +77,11 @@ mlir::LogicalResult emitLoopNest(KernelBuilder& b, LoopNest nest);
 mlir::Operation* findCombiner(mlir::Block& block, unsigned numInputs, unsigned i);
 /// The neutral element of a combiner; null if it has none.
 mlir::TypedAttr neutralElement(mlir::Operation* combiner);
+
+/// Whether vectors of `lanes` that these blocks compute should be stored past the caches, if they
+/// can be. Half lines should not where functions are computed: what takes its time between the two
+/// halves lets the first one out by itself.
+bool repaysStreaming(const Access& access, int64_t lanes, llvm::ArrayRef<mlir::Block*> blocks);
 
 /// Loads `lanes` elements starting at `offset`, `stride` apart; lanes that `mask` (may be null)
 /// leaves out are zero.

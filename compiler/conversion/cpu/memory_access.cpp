@@ -2,6 +2,8 @@
 
 #include "compiler/conversion/cpu/loop_nest.h"
 #include "mlir/Dialect/Arith/IR/Arith.h"
+#include "mlir/Dialect/LLVMIR/LLVMDialect.h"
+#include "mlir/Dialect/Math/IR/Math.h"
 #include "mlir/Dialect/MemRef/IR/MemRef.h"
 #include "mlir/Dialect/Vector/IR/VectorOps.h"
 
@@ -10,6 +12,9 @@ namespace weir {
 using namespace mlir;
 
 namespace {
+
+/// Bytes of a line of the caches.
+constexpr int64_t kLine = 64;
 
 Type withElement(Type like, Type element) {
   auto vector = dyn_cast<VectorType>(like);
@@ -33,6 +38,18 @@ Value toStorage(KernelBuilder& b, Value value, Type element) {
   return arith::ExtUIOp::create(b, type, value);
 }
 
+/// The same bits. LLVM makes a store of bf16 of one of i16 that were converted to bf16, and knows
+/// none of bf16 past the caches.
+Value hiddenFromStores(KernelBuilder& b, Value bits) {
+  auto type = cast<VectorType>(bits.getType());
+  auto floats = VectorType::get({type.getNumElements() / 2}, b.getF32Type());
+  Value hidden = vector::BitCastOp::create(b, floats, bits);
+  hidden = LLVM::CallIntrinsicOp::create(b, floats, b.getStringAttr("llvm.arithmetic.fence"),
+                                         ValueRange{hidden})
+               .getResult(0);
+  return vector::BitCastOp::create(b, type, hidden);
+}
+
 Value zero(KernelBuilder& b, Type type) {
   return arith::ConstantOp::create(b, type, cast<TypedAttr>(b.getZeroAttr(type)));
 }
@@ -50,6 +67,14 @@ Value allLanes(KernelBuilder& b, int64_t lanes) {
 }
 
 }  // namespace
+
+bool repaysStreaming(const Access& access, int64_t lanes, ArrayRef<Block*> blocks) {
+  if (lanes * storageBytes(access.element) >= kLine) return true;
+  auto isFunction = [](Operation& op) {
+    return isa<math::MathDialect>(op.getDialect()) && !isa<math::FmaOp, math::AbsFOp>(op);
+  };
+  return llvm::none_of(blocks, [&](Block* block) { return llvm::any_of(*block, isFunction); });
+}
 
 Value loadScalar(KernelBuilder& b, const Access& access, Value offset) {
   if (access.isScalar()) return access.scalar;
@@ -86,10 +111,18 @@ void storeVector(KernelBuilder& b, Value value, const Access& access, Value offs
   value = toStorage(b, value, access.element);
   int64_t lanes = cast<VectorType>(value.getType()).getNumElements();
   if (stride == 1) {
-    if (mask)
+    int64_t bytes = lanes * storageBytes(access.element);
+    if (mask) {
       vector::MaskedStoreOp::create(b, access.memref, ValueRange{offset}, mask, value);
-    else
+    } else if (access.streamed && 2 * bytes >= kLine && isMultipleOf(offset, lanes)) {
+      // Without an alignment this would become stores of scalars.
+      if (access.element.isBF16()) value = hiddenFromStores(b, value);
+      vector::StoreOp::create(b, value, access.memref, ValueRange{offset}, /*nontemporal=*/true,
+                              llvm::Align(bytes));
+      b.noteStreamedStore();
+    } else {
       vector::StoreOp::create(b, value, access.memref, ValueRange{offset});
+    }
     return;
   }
   vector::ScatterOp::create(b, /*resultType=*/Type(), access.memref, ValueRange{offset},

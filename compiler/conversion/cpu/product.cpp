@@ -72,6 +72,7 @@ std::optional<Product> matchProduct(LoopNest nest, const CpuTarget& target) {
     return std::nullopt;
   for (size_t d = 0; d < nest.dims.size(); ++d)
     if (d != *m && d != *n && d != *k) product.outer.push_back(d);
+  for (LoopOutput& output : nest.outputs) output.access.streamed = false;
   product.nest = std::move(nest);
   bool narrow = product.nest.inputs[0].element.isBF16() && product.nest.inputs[1].element.isBF16();
   product.matrixTiles =

@@ -348,6 +348,7 @@ FailureOr<LoopNest> RowsEmitter::segmentNest(Operation* product, size_t segment,
     if (!isReadElsewhere(value, product)) return;
     LoopOutput output;
     output.access = inSegment(nest.outputs[i].access, start);
+    output.access.streamed = false;
     stores.emplace_back(output, values[value]);
   };
   {

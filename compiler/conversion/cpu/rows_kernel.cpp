@@ -101,6 +101,7 @@ LoopNest RowsEmitter::copyNest(const TensorValue& from, const TensorValue& to) {
   nest.inputs.push_back(*f.access(f.kernel, from, identity));
   LoopOutput output;
   output.access = *f.access(f.kernel, to, identity);
+  output.access.streamed = to.streamed;
   nest.outputs.push_back(output);
   ownBlocks.push_back(std::make_unique<Block>());
   Block& block = *ownBlocks.back();
@@ -151,6 +152,7 @@ FailureOr<LoopNest> RowsEmitter::genericNest(linalg::GenericOp op) {
     if (failed(access)) return failure();
     LoopOutput output;
     output.access = *access;
+    output.access.streamed = f.tensors[result].streamed && result.hasOneUse();
     const TensorValue& init = f.tensors[op.getOutputs()[i]];
     if (!op.getBody()->getArgument(numInputs + i).use_empty() && !init.isEmpty()) {
       FailureOr<Access> initAccess = f.access(op, init, map);

@@ -194,6 +194,7 @@ LogicalResult emitScan(KernelFunction& f, Operation* operation) {
     FailureOr<Access> access = f.access(op, *target, map);
     if (failed(access)) return failure();
     outputs.push_back(*access);
+    outputs.back().streamed = target->streamed;
     outputDims.push_back(s.dimsOf(map));
     outputNumbers.push_back(i);
   }
@@ -207,8 +208,11 @@ LogicalResult emitScan(KernelFunction& f, Operation* operation) {
   for (const Access& input : s.inputs) accesses.push_back(&input);
   for (const Access& output : outputs) accesses.push_back(&output);
   ScanNest nest(f, s.extents, s.time, accesses, op.getStateElementType(), outputDims);
-  for (auto [output, dims] : llvm::zip(outputs, outputDims))
+  for (auto [output, dims] : llvm::zip(outputs, outputDims)) {
+    output.streamed &=
+        repaysStreaming(output, nest.lanes, {&op.getPrologue().front(), &op.getEpilogue().front()});
     if (failed(nest.addSink(output, dims))) return failure();
+  }
   int64_t highOffset = nest.reserveStates(1), lowOffset = nest.reserveStates(1);
   KernelBuilder& b = f.b;
   ScanSteps steps(s, nest);
@@ -319,6 +323,7 @@ LogicalResult emitScanVjp(KernelFunction& f, Operation* operation) {
     const TensorValue* target = resultOf(f, op.getResults()[i]);
     if (!target) continue;
     gradients.push_back(*f.access(op, *target, s.maps[input]));
+    gradients.back().streamed = target->streamed;
     gradientDims.push_back(s.dimsOf(s.maps[input]));
     gradientNumbers.push_back(i);
   }
@@ -326,8 +331,13 @@ LogicalResult emitScanVjp(KernelFunction& f, Operation* operation) {
   for (const Access& input : s.inputs) accesses.push_back(&input);
   for (const Access& cotangent : cotangents) accesses.push_back(&cotangent);
   ScanNest nest(f, s.extents, s.time, accesses, op.getStateElementType(), gradientDims);
-  for (auto [gradient, dims] : llvm::zip(gradients, gradientDims))
+  for (auto [gradient, dims] : llvm::zip(gradients, gradientDims)) {
+    gradient.streamed &=
+        repaysStreaming(gradient, nest.lanes,
+                        {&op.getPrologue().front(), &op.getAdjointEpilogue().front(),
+                         &op.getAdjointPrologue().front()});
     if (failed(nest.addSink(gradient, dims))) return failure();
+  }
   int64_t chunk = std::min(s.chunk, s.length());
   int64_t lambdaOffset = nest.reserveStates(1), lambdaLowOffset = nest.reserveStates(1),
           statesOffset = nest.reserveStates(chunk + 1);

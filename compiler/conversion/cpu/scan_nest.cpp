@@ -101,6 +101,8 @@ LogicalResult ScanNest::addSink(const Access& target, ArrayRef<bool> has) {
     sink.parts *= extents[d];
   }
   sink.stage = target;
+  // Sums are read again.
+  sink.stage.streamed &= !llvm::is_contained(has, false);
   if (sink.lacksOuter) {
     SmallVector<int64_t> strides(extents.size(), 0);
     sink.partSize = 1;

@@ -147,3 +147,36 @@ func.func @insert(%x: tensor<4x8xf32> {weir.input = "x"}) -> (tensor<4x16xf32> {
   %1 = tensor.insert_slice %0 into %z[0, 4] [4, 8] [1, 1] : tensor<4x8xf32> into tensor<4x16xf32>
   return %1 : tensor<4x16xf32>
 }
+
+// -----
+
+// Large results are written past the caches, but not in place, nor where they begin at no multiple
+// of 64 bytes.
+#row = affine_map<(d0) -> (d0)>
+func.func private @add(%x: tensor<1048576xf32>, %y: tensor<1048576xf32>) -> tensor<1048576xf32>
+    attributes {weir.kernel, weir.row_rank = 1 : i64} {
+  %e = tensor.empty() : tensor<1048576xf32>
+  %z = linalg.generic {indexing_maps = [#row, #row, #row], iterator_types = ["parallel"]}
+      ins(%x, %y : tensor<1048576xf32>, tensor<1048576xf32>) outs(%e : tensor<1048576xf32>) {
+  ^bb0(%a: f32, %b: f32, %out: f32):
+    %m = arith.addf %a, %b : f32
+    linalg.yield %m : f32
+  } -> tensor<1048576xf32>
+  return %z : tensor<1048576xf32>
+}
+// CHECK-LABEL: @large
+// CHECK: weir.launch @add(%{{.*}}) {buffers = ["input 0", "input 0", "output 1 + 12"]}
+// CHECK: weir.launch @[[PLACE:.*]](%{{.*}}) {buffers = ["input 0", "variable 0", "variable 0"]}
+// CHECK: weir.launch @[[LARGE:.*]](%{{.*}}) {buffers = ["input 0", "input 0", "output 0"]}
+// CHECK: func.func private @[[PLACE]]({{.*}}) -> (tensor<1048576xf32> {weir.tied = 1 : i64})
+// CHECK: func.func private @[[LARGE]]({{.*}}) -> (tensor<1048576xf32> {weir.streamed})
+func.func @large(%x: tensor<1048576xf32> {weir.input = "x"}, %s: tensor<3xf32> {weir.input = "s"},
+                 %v: tensor<1048576xf32> {weir.variable = "v"})
+    -> (tensor<1048576xf32> {weir.output = "y"}, tensor<1048579xf32> {weir.output = "z"},
+        tensor<1048576xf32> {weir.variable = "v"}) attributes {weir.entry} {
+  %0 = weir.launch @add(%x, %x) : (tensor<1048576xf32>, tensor<1048576xf32>) -> tensor<1048576xf32>
+  %1 = weir.launch @add(%x, %x) : (tensor<1048576xf32>, tensor<1048576xf32>) -> tensor<1048576xf32>
+  %2 = tensor.concat dim(0) %s, %1 : (tensor<3xf32>, tensor<1048576xf32>) -> tensor<1048579xf32>
+  %3 = weir.launch @add(%x, %v) : (tensor<1048576xf32>, tensor<1048576xf32>) -> tensor<1048576xf32>
+  return %0, %2, %3 : tensor<1048576xf32>, tensor<1048579xf32>, tensor<1048576xf32>
+}
