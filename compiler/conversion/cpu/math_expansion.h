@@ -8,6 +8,9 @@
 
 namespace weir {
 
+/// On math.exp: its operand is known to be in [-87.3, 88.3], or nan.
+constexpr llvm::StringLiteral kBounded = "weir.bounded";
+
 /// Emits the value of the scalar math op `op` on `operands` (vectors), or returns null if the op
 /// needs no expansion here. f32: exp to 0.9 ulp for results in [1.2e-38, 2.4e38], 0 below, clamped
 /// above. log1p without cancellation for f32 and f64.

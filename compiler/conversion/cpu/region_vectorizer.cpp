@@ -14,14 +14,19 @@ using namespace mlir;
 
 namespace {
 
-/// exp(-x) for sigmoids in f32, at most e^80: its reciprocal is a normal number, so an estimate of
-/// that has all its digits, and the product of both is 1.
+/// exp(-x) for sigmoids in f32, in [e^-87, e^80]: its reciprocal is a normal number, so an estimate
+/// of that has all its digits, and the product of both is 1.
 Value boundedExp(OpBuilder& b, Location loc, Value x) {
-  Value most = arith::ConstantOp::create(b, loc, b.getF32FloatAttr(80));
-  Value negative = arith::NegFOp::create(b, loc, x);
-  Value above =
-      arith::CmpFOp::create(b, loc, arith::CmpFPredicate::OGT, negative, most);  // nan is not
-  return math::ExpOp::create(b, loc, arith::SelectOp::create(b, loc, above, most, negative));
+  auto clamped = [&](arith::CmpFPredicate outside, double bound) {
+    Value limit = arith::ConstantOp::create(b, loc, b.getF32FloatAttr(bound));
+    Value isOutside = arith::CmpFOp::create(b, loc, outside, x, limit);  // nan is not
+    return arith::SelectOp::create(b, loc, isOutside, limit, x);
+  };
+  x = clamped(arith::CmpFPredicate::OLT, -80);
+  x = clamped(arith::CmpFPredicate::OGT, 87);
+  auto exponential = math::ExpOp::create(b, loc, arith::NegFOp::create(b, loc, x));
+  exponential->setAttr(kBounded, b.getUnitAttr());
+  return exponential;
 }
 
 /// sigmoid(-x) = exp(-x) sigmoid(x), where sigmoid(x) is computed anyhow: gates and their gradients
