@@ -2,6 +2,7 @@
 
 #include "compiler/dialect/linalg_builder.h"
 #include "compiler/dialect/op_support.h"
+#include "compiler/dialect/region_vjp.h"
 #include "llvm/ADT/Sequence.h"
 #include "mlir/IR/Builders.h"
 #include "mlir/IR/ImplicitLocOpBuilder.h"
@@ -93,12 +94,15 @@ Decomposed LayerNormOp::decomposeOperation(OpBuilder& b) {
   Type element = getElementTypeOrSelf(getX().getType());
   double features = rows.shape.back();
   Value sums = rows.sum(getX(), all, [&](ElementwiseBuilder e, ValueRange v) { return v[0]; });
-  auto centered = [&](ElementwiseBuilder e, Value x, Value sum) {
-    return e.sub(e.cast(x, rows.statistics), e.mul(sum, e.constantLike(1 / features, sum)));
+  auto meanOf = [&](ElementwiseBuilder e, Value sum) {
+    return e.mul(sum, e.constantLike(1 / features, sum));
   };
   Value squares =
       rows.sum({getX(), sums}, {all, rows.row}, [&](ElementwiseBuilder e, ValueRange v) {
-        Value difference = centered(e, v[0], v[1]);
+        Value mean = meanOf(e, v[1]);
+        // The derivative for the mean is the sum of all differences: zero.
+        if (Operation* op = mean.getDefiningOp()) op->setAttr(kStopGradient, b.getUnitAttr());
+        Value difference = e.sub(e.cast(v[0], rows.statistics), mean);
         return e.mul(difference, difference);
       });
   Value scale = rows.inverseRoot(squares, getEps().convertToDouble());
@@ -106,7 +110,8 @@ Decomposed LayerNormOp::decomposeOperation(OpBuilder& b) {
       rows.shape, element, {getX(), sums, scale, getParameters()[0], getParameters()[1]},
       {all, rows.row, rows.row, rows.feature, rows.feature},
       [&](ElementwiseBuilder e, ValueRange v) {
-        Value normed = e.mul(centered(e, v[0], v[1]), v[2]);
+        Value difference = e.sub(e.cast(v[0], rows.statistics), meanOf(e, v[1]));
+        Value normed = e.mul(difference, v[2]);
         Value weight = e.cast(v[3], rows.statistics), bias = e.cast(v[4], rows.statistics);
         return e.cast(e.add(e.mul(normed, weight), bias), element);
       });

@@ -9,6 +9,11 @@ using namespace mlir;
 
 namespace {
 
+/// Bytes that a run of steps may touch at once, a part of the first cache, and the fewest rows:
+/// loops over statistics of rows are vectors of them.
+constexpr int64_t kRunBytes = 32 << 10;
+constexpr int64_t kLeastRowsAtOnce = 4;
+
 void forEachAccess(const LoopNest& nest, function_ref<void(const Access&)> visit) {
   for (const Access& input : nest.inputs) visit(input);
   for (const LoopOutput& output : nest.outputs) {
@@ -87,10 +92,14 @@ int64_t RowsEmitter::planTiles() {
     if (op && llvm::is_contained(views, op)) return use(op->getOperand(0), step);
     if (tiles.contains(value)) lastUse[value] = std::max(lastUse[value], step);
   };
-  // Fused steps run with their product.
+  // Steps between products run together, and fused steps with their product.
   SmallVector<size_t> times;
+  Operation* before = nullptr;
   for (Operation* op : steps) {
-    size_t time = times.empty() ? 0 : times.back() + !fusedInto.contains(op);
+    bool later = before && !fusedInto.contains(op) &&
+                 (products.contains(op) || products.contains(before) || fusedInto.contains(before));
+    size_t time = times.empty() ? 0 : times.back() + later;
+    before = op;
     times.push_back(time);
     for (Value operand : op->getOperands()) use(operand, time);
     for (Value result : op->getResults()) use(result, time);
@@ -222,16 +231,60 @@ RowsEmitter::RowBlock RowsEmitter::enterBlock(Value block) {
   return rowBlock;
 }
 
+/// Rows that steps without a product between them, one after the other, take at once, so that what
+/// one leaves for the next is in the first cache.
+int64_t RowsEmitter::rowsAtOnce(ArrayRef<LoopNest> run) const {
+  int64_t bytes = 0;
+  for (const LoopNest& nest : run)
+    forEachAccess(nest, [&](const Access& access) {
+      if (access.isScalar() || access.strides[split] == 0) return;
+      int64_t elements = 1;
+      for (size_t d = split + 1; d < nest.dims.size(); ++d)
+        if (access.strides[d] != 0) elements *= nest.dims[d].extent;
+      bytes += elements * storageBytes(access.element);
+    });
+  uint64_t fitting = kRunBytes / std::max<int64_t>(bytes, 1);
+  return std::max<int64_t>(kLeastRowsAtOnce, llvm::bit_floor(fitting));
+}
+
+LogicalResult RowsEmitter::emitRun(ArrayRef<LoopNest> run, const RowBlock& rowBlock) {
+  int64_t count = rowsAtOnce(run);
+  LogicalResult result = success();
+  if (run.size() < 2 || count >= chunk) {
+    for (const LoopNest& nest : run)
+      if (failed(emitLoopNest(b, nest))) return failure();
+    return success();
+  }
+  Value total = rowBlock.size ? rowBlock.size : b.constant(chunk);
+  bool exact = chunk % count == 0 && (!rowBlock.size || rows[split].extent % chunk % count == 0);
+  b.loop(b.constant(0), total, count, [&](Value from) {
+    Value size = exact ? Value() : b.minimum(b.constant(count), b.sub(total, from));
+    for (LoopNest nest : run) {
+      nest.dims[split].lastSize.reset();
+      restrictDim(b, nest, split, from, size, count);
+      if (failed(emitLoopNest(b, nest))) result = failure();
+    }
+  });
+  return result;
+}
+
 LogicalResult RowsEmitter::emitSteps(const RowBlock& rowBlock) {
   if (failed(resolveViews())) return failure();
+  std::vector<LoopNest> run;
   auto emit = [&](Operation* op, const LoopNest& nest) -> LogicalResult {
     LoopNest mine = toBlock(nest, rowBlock);
+    if (!op || !products.contains(op)) {
+      run.push_back(mine);
+      return success();
+    }
+    if (failed(emitRun(run, rowBlock))) return failure();
+    run.clear();
     std::optional<Product> product = productOf(op, mine);
     if (!product) return emitLoopNest(b, mine);
     const Access& left = product->nest.inputs[0];
     if (!left.tile && product->nest.dims[product->m].row && rows[split].extent > chunk)
       product->nextLeft = chunk * left.strides[product->m];
-    auto right = op ? packed.find(op) : packed.end();
+    auto right = packed.find(op);
     std::optional<PackedOperand> operand;
     if (right != packed.end()) operand = right->second;
     if (epilogues.contains(op)) return emitWithEpilogue(*product, op, operand, rowBlock);
@@ -246,7 +299,7 @@ LogicalResult RowsEmitter::emitSteps(const RowBlock& rowBlock) {
   }
   for (auto [value, i] : copies)
     if (failed(emit(nullptr, copyNest(f.tensors[value], targets[i])))) return failure();
-  return success();
+  return emitRun(run, rowBlock);
 }
 
 LogicalResult RowsEmitter::emitByRows() {
@@ -261,11 +314,11 @@ LogicalResult RowsEmitter::prepare() {
   for (Value value : tiles) f.tensors[value].tile = true;
   if (failed(resolveViews())) return failure();
   std::vector<LoopNest> all;
-  SmallVector<std::pair<Operation*, size_t>> products;
+  SmallVector<std::pair<Operation*, size_t>> single;
   for (Operation* op : steps) {
     FailureOr<std::vector<LoopNest>> nests = nestsOf(op);
     if (failed(nests)) return failure();
-    if (nests->size() == 1) products.emplace_back(op, all.size());
+    if (nests->size() == 1) single.emplace_back(op, all.size());
     all.insert(all.end(), nests->begin(), nests->end());
   }
   for (auto [value, i] : copies) all.push_back(copyNest(f.tensors[value], targets[i]));
@@ -277,11 +330,12 @@ LogicalResult RowsEmitter::prepare() {
     work += product;
   }
   SmallVector<std::pair<Operation*, size_t>> matched;
-  for (auto [op, i] : products) {
+  for (auto [op, i] : single) {
     std::optional<Product> product = matchProduct(mergeRows(all[i]), b.target);
     if (!product) continue;
     if (product->matrixTiles) byMatrixTiles.insert(op);
     matched.emplace_back(op, i);
+    products.insert(op);
     tile = std::max(tile, rowTile(b.target, *product));
     // An operand that all rows share is packed once, before the rows, unless they compute it (keys
     // that the kernel returns, in a batch of one).

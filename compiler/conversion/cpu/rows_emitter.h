@@ -92,6 +92,9 @@ class RowsEmitter {
   mlir::LogicalResult emitWithEpilogue(Product product, mlir::Operation* op,
                                        std::optional<PackedOperand> operand,
                                        const RowBlock& rowBlock);
+  /// Emits steps on the rows of a block, a few rows at a time.
+  mlir::LogicalResult emitRun(llvm::ArrayRef<LoopNest> run, const RowBlock& rowBlock);
+  int64_t rowsAtOnce(llvm::ArrayRef<LoopNest> run) const;
   LoopNest mergeRows(const LoopNest& nest);
   LoopNest toBlock(const LoopNest& nest, const RowBlock& block);
   std::optional<Product> productOf(mlir::Operation* op, const LoopNest& nest) const;
@@ -112,6 +115,7 @@ class RowsEmitter {
   /// Values that only the kernel sees.
   llvm::SetVector<mlir::Value> tiles;
   llvm::DenseMap<mlir::Value, int64_t> tileOffsets;
+  llvm::DenseSet<mlir::Operation*> products;
   llvm::DenseMap<mlir::Operation*, PackedOperand> packed;
   llvm::SmallPtrSet<mlir::Operation*, 4> byMatrixTiles;
   /// By product, and back: fused steps follow their product in `steps`.
