@@ -205,7 +205,9 @@ void Compiled::compile(const Model& model, Type type, bool gradients) {
   expansion.start = model.stepContext.has_value();
   auto expanded = expandModel(*module, expansion);
   ASSERT_TRUE(mlir::succeeded(expanded)) << model.text;
-  Precision precision = type == Type::F64 ? Precision::F64 : Precision::F32;
+  Precision precision = type == Type::F64    ? Precision::F64
+                        : type == Type::BF16 ? Precision::Bf16
+                                             : Precision::F32;
   mlir::FailureOr<mlir::OwningOpRef<mlir::ModuleOp>> built = mlir::failure();
   if (model.streamChunk) {
     StreamSettings settings;

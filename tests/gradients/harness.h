@@ -48,7 +48,8 @@ struct Model {
   uint32_t seed = 1;
 };
 
-enum class Type { F32, F64 };
+/// BF16 is mixed precision: inputs, outputs and parameters are f32.
+enum class Type { F32, F64, BF16 };
 
 /// The level of instructions that tests compile for: AVX-512 if there is one.
 IsaLevel testLevel();

@@ -228,39 +228,48 @@ TEST_P(Streaming, PiecesAreWhole) {
   }
 }
 
-// The program of a stream, whose states are variables that change in place; from the beginning,
-// twice.
-TEST_P(Streaming, Program) {
+/// The program of a stream, whose states are variables that change in place, from the beginning and
+/// then again: its outputs against those of the whole in f64.
+void expectProgramIsWhole(const Layer& layer, bool packed, Type type, double error) {
   constexpr int64_t kChunk = 13;
+  Stream stream(layer, packed, /*gradients=*/false);
+  ASSERT_FALSE(stream.results.empty());
+  for (auto& [name, tensor] : stream.values)
+    if (startsWith(name, "state.")) tensor = zeros(tensor.spec());
+  Compiled whole(stream.model, Type::F64, /*gradients=*/false);
+  HostTensor expected = Runner(whole.program(), 2).run("run", stream.values).at("output");
+  Model model = stream.model;
+  model.stepContext = layer.length;
+  model.streamChunk = kChunk;
+  Compiled program(model, type);
+  ASSERT_TRUE(program.ok());
+  Runner runner(program.program(), 2);
+  HostTensor output = zeros(expected.spec());
+  for (int turn = 0; turn < 2; ++turn) {
+    runner.run("reset", {});
+    int64_t from = 0;
+    for (int64_t n : piecesOf(kChunk, layer.length)) {
+      const char* entry = n == kChunk ? "prefill" : "step";
+      setTimes(
+          output, from,
+          runner.run(entry, stream.pieceValues(program.program(), entry, from, {})).at("output"));
+      from += n;
+    }
+    EXPECT_LE(Difference(output, expected), error) << "turn " << turn;
+  }
+}
+
+TEST_P(Streaming, Program) {
   for (bool packed : {false, true}) {
     if (packed && !GetParam().packs) continue;
     SCOPED_TRACE(packed ? "packed" : "one document");
-    Stream stream(GetParam(), packed, /*gradients=*/false);
-    ASSERT_FALSE(stream.results.empty());
-    for (auto& [name, tensor] : stream.values)
-      if (startsWith(name, "state.")) tensor = zeros(tensor.spec());
-    Compiled whole(stream.model, Type::F64, /*gradients=*/false);
-    stream.results = Runner(whole.program(), 2).run("run", stream.values);
-    Model model = stream.model;
-    model.stepContext = GetParam().length;
-    model.streamChunk = kChunk;
-    Compiled program(model, Type::F64);
-    ASSERT_TRUE(program.ok());
-    Runner runner(program.program(), 2);
-    HostTensor output = zeros(stream.results.at("output").spec());
-    for (int turn = 0; turn < 2; ++turn) {
-      runner.run("reset", {});
-      int64_t from = 0;
-      for (int64_t n : piecesOf(kChunk, GetParam().length)) {
-        const char* entry = n == kChunk ? "prefill" : "step";
-        setTimes(
-            output, from,
-            runner.run(entry, stream.pieceValues(program.program(), entry, from, {})).at("output"));
-        from += n;
-      }
-      EXPECT_LE(Difference(output, stream.results.at("output")), 1e-12) << "turn " << turn;
-    }
+    expectProgramIsWhole(GetParam(), packed, Type::F64, 1e-12);
   }
+}
+
+// Caches hold bf16, other states f32.
+TEST_P(Streaming, MixedPrecision) {
+  expectProgramIsWhole(GetParam(), /*packed=*/false, Type::BF16, 0.03);
 }
 
 // Each window's states get the gradients that the next window has for them: the gradients are those
