@@ -19,6 +19,7 @@
 #include "compiler/conversion/cpu/tile_model.h"
 #include "llvm/ADT/STLExtras.h"
 #include "llvm/ADT/StringRef.h"
+#include "llvm/Support/Format.h"
 
 namespace weir {
 namespace {
@@ -123,7 +124,7 @@ struct Totals {
   std::vector<double> regrets, ruleRegrets, correlations, errors;
 
   void print(const char* what) const {
-    std::printf(
+    llvm::outs() << llvm::format(
         "%s: %zu products, %zu tilings; rank correlation within a product: mean %.2f; error of "
         "predictions: median %.1f%%, nine of ten within %.1f%%; regret of the choice: mean %.1f%%, "
         "worst %.1f%%; of the fixed rules: mean %.1f%%, worst %.1f%%\n",
@@ -222,14 +223,14 @@ void sweep(const Named& named, IsaLevel level, int threads, bool all, Totals& fi
     predicted.push_back(each.predicted);
     measured.push_back(each.measured);
     if (!all) continue;
-    std::printf("  %s | %lld %lld %lld | %lld %lld %lld %lld %lld | %.4f %.4f |",
+    llvm::outs() << llvm::format("  %s | %lld %lld %lld | %lld %lld %lld %lld %lld | %.4f %.4f |",
                 named.name.c_str(), (long long)c.m, (long long)c.n, (long long)c.k,
                 (long long)each.tiling.rows, (long long)each.tiling.columns,
                 (long long)each.tiling.group, (long long)each.tiling.depth,
                 (long long)each.tiling.parts, 1e3 * each.predicted, 1e3 * each.measured);
     TileWork work = workOf(shape, each.tiling, threads);
-    for (double count : work.count) std::printf(" %.6g", count);
-    std::printf("%s\n", named.fitted ? " | fitted" : " |");
+    for (double count : work.count) llvm::outs() << llvm::format(" %.6g", count);
+    llvm::outs() << (named.fitted ? " | fitted\n" : " |\n");
   }
   const Candidate* best = *std::min_element(
       last.begin(), last.end(),
@@ -237,7 +238,7 @@ void sweep(const Named& named, IsaLevel level, int threads, bool all, Totals& fi
   const Candidate& chosen = candidates[0];
   double regret = chosen.measured / best->measured - 1;
   double ruleRegret = candidates[1].measured / best->measured - 1;
-  std::printf(
+  llvm::outs() << llvm::format(
       "%-38s %5lld x %4lld x %5lld  chosen %-62s %8.3f ms, predicted %8.3f; best %-62s %8.3f, "
       "predicted %8.3f; regret %5.1f%% (fixed rules %5.1f%%)\n",
       named.name.c_str(), (long long)c.m, (long long)c.n, (long long)c.k,
@@ -250,7 +251,7 @@ void sweep(const Named& named, IsaLevel level, int threads, bool all, Totals& fi
   totals.correlations.push_back(correlation(ranks(predicted), ranks(measured)));
   for (const Candidate& each : candidates)
     totals.errors.push_back(std::abs(each.predicted / each.measured - 1));
-  std::fflush(stdout);
+  llvm::outs().flush();
 }
 
 }  // namespace
@@ -271,7 +272,7 @@ int main(int argc, char** argv) {
   for (const weir::Named& named : weir::cases())
     if (llvm::StringRef(named.name).contains(only))
       weir::sweep(named, level, threads, all, fitted, others);
-  std::printf("%d threads\n", threads);
+  llvm::outs() << llvm::format("%d threads\n", threads);
   fitted.print("products that the model was fitted to");
   others.print("other products");
 }
