@@ -223,11 +223,11 @@ void sweep(const Named& named, IsaLevel level, int threads, bool all, Totals& fi
     predicted.push_back(each.predicted);
     measured.push_back(each.measured);
     if (!all) continue;
-    llvm::outs() << llvm::format("  %s | %lld %lld %lld | %lld %lld %lld %lld %lld | %.4f %.4f |",
-                named.name.c_str(), (long long)c.m, (long long)c.n, (long long)c.k,
-                (long long)each.tiling.rows, (long long)each.tiling.columns,
-                (long long)each.tiling.group, (long long)each.tiling.depth,
-                (long long)each.tiling.parts, 1e3 * each.predicted, 1e3 * each.measured);
+    llvm::outs() << llvm::format(
+        "  %s | %lld %lld %lld | %lld %lld %lld %lld %lld | %.4f %.4f |", named.name.c_str(),
+        (long long)c.m, (long long)c.n, (long long)c.k, (long long)each.tiling.rows,
+        (long long)each.tiling.columns, (long long)each.tiling.group, (long long)each.tiling.depth,
+        (long long)each.tiling.parts, 1e3 * each.predicted, 1e3 * each.measured);
     TileWork work = workOf(shape, each.tiling, threads);
     for (double count : work.count) llvm::outs() << llvm::format(" %.6g", count);
     llvm::outs() << (named.fitted ? " | fitted\n" : " |\n");
