@@ -43,8 +43,19 @@ Value scaledExp(KernelBuilder& b, Value t, Value r) {
   return arith::BitcastOp::create(b, type, bits);
 }
 
-/// Rounding by a magic number leaves an integer in the low bits.
-constexpr double kMagic = 12582912.0;
+/// n, the integer nearest to x * factor, which the low bits of t hold too: rounding is by adding a
+/// magic number.
+struct Multiple {
+  Value n, t;
+};
+
+Multiple nearestMultiple(KernelBuilder& b, Value x, double factor) {
+  Type type = x.getType();
+  Value magic = b.floatConstant(type, 12582912.0);
+  Value t = math::FmaOp::create(b, x, b.floatConstant(type, factor), magic);
+  return {arith::SubFOp::create(b, t, magic), t};
+}
+
 constexpr double kLog2e = 1.4426950408889634;
 
 /// exp(x) with x = n ln2 + r. The comparisons are ordered so that nan passes through.
@@ -55,9 +66,7 @@ Value expF32(KernelBuilder& b, Value x) {
   x = arith::SelectOp::create(b, above, high, x);
   Value below = arith::CmpFOp::create(b, arith::CmpFPredicate::OLT, x, low);
   x = arith::SelectOp::create(b, below, low, x);
-  Value magic = b.floatConstant(type, kMagic);
-  Value t = math::FmaOp::create(b, x, b.floatConstant(type, kLog2e), magic);
-  Value n = arith::SubFOp::create(b, t, magic);
+  auto [n, t] = nearestMultiple(b, x, kLog2e);
   Value r = math::FmaOp::create(b, n, b.f32Bits(type, 0xBF317000), x);
   r = math::FmaOp::create(b, n, b.f32Bits(type, 0xB805FDF4), r);
   // Exactly 0 below, so that masked scores (-inf) get no weight at all.
@@ -68,9 +77,7 @@ Value expF32(KernelBuilder& b, Value x) {
 /// the relative error, 1 ulp at |x| = 20.
 Value boundedExpF32(KernelBuilder& b, Value x) {
   Type type = x.getType();
-  Value magic = b.floatConstant(type, kMagic);
-  Value t = math::FmaOp::create(b, x, b.floatConstant(type, kLog2e), magic);
-  Value n = arith::SubFOp::create(b, t, magic);
+  auto [n, t] = nearestMultiple(b, x, kLog2e);
   Value r = math::FmaOp::create(b, n, b.floatConstant(type, -0.6931471805599453), x);
   return scaledExp(b, t, r);
 }
@@ -81,9 +88,7 @@ Value boundedExpF32(KernelBuilder& b, Value x) {
 Value sinF32(KernelBuilder& b, Value x, int64_t quadrant) {
   Type type = x.getType();
   Type intType = withElement(type, b.getI32Type());
-  Value magic = b.floatConstant(type, kMagic);
-  Value t = math::FmaOp::create(b, x, b.floatConstant(type, 0.6366197723675814), magic);
-  Value n = arith::SubFOp::create(b, t, magic);
+  auto [n, t] = nearestMultiple(b, x, 0.6366197723675814);
   Value r = math::FmaOp::create(b, n, b.f32Bits(type, 0xBFC90FDB), x);
   r = math::FmaOp::create(b, n, b.f32Bits(type, 0x333BBD2E), r);
   r = math::FmaOp::create(b, n, b.f32Bits(type, 0x26F72CED), r);
@@ -144,14 +149,12 @@ Value erfByTable(KernelBuilder& b, Value x) {
        0x3F7FFFFE, 0x3F800000},
   };
   Type type = x.getType();
-  Value last = b.floatConstant(type, 4.0625), magic = b.floatConstant(type, kMagic);
+  Value last = b.floatConstant(type, 4.0625);
   Value a = math::AbsFOp::create(b, x);
   Value beyond = arith::CmpFOp::create(b, arith::CmpFPredicate::OGT, a, last);  // nan is not
   a = arith::SelectOp::create(b, beyond, last, a);
-  // The number of the interval is in the low bits of t.
-  Value t = math::FmaOp::create(b, a, b.floatConstant(type, 64.0 / 17), magic);
+  auto [n, t] = nearestMultiple(b, a, 64.0 / 17);
   Value index = arith::BitcastOp::create(b, withElement(type, b.getI32Type()), t);
-  Value n = arith::SubFOp::create(b, t, magic);
   Value r = math::FmaOp::create(b, n, b.floatConstant(type, -17.0 / 64), a);
   Value p = lookUp(b, kCoefficients[0], index);
   for (ArrayRef<uint32_t> next : ArrayRef(kCoefficients).drop_front())
