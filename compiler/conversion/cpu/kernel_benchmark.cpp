@@ -5,12 +5,12 @@
 
 #include <algorithm>
 #include <chrono>
-#include <cstring>
 #include <ctime>
 #include <functional>
 #include <string>
 
 #include "compiler/conversion/cpu/kernel_runner.h"
+#include "compiler/conversion/cpu/product_case.h"
 #include "compiler/conversion/cpu/test_util.h"
 #include "llvm/Support/Format.h"
 
@@ -41,47 +41,6 @@ double seconds(const std::function<void()>& call) {
   return best;
 }
 
-std::string product(const char* a, const char* b, const char* aMap, const char* bMap,
-                    const char* type) {
-  std::string t = type, widen;
-  if (t == "bf16")
-    widen =
-        "%xe = arith.extf %x : bf16 to f32\n%ye = arith.extf %y : bf16 to f32\n%p = arith.mulf "
-        "%xe, %ye : f32";
-  else
-    widen = "%p = arith.mulf %x, %y : f32";
-  return std::string("func.func @k(%a: tensor<") + a + t + ">, %b: tensor<" + b + t +
-         ">) -> tensor<$Mx$Nxf32> attributes {weir.kernel, weir.row_rank = 0 : i64} {\n%z = "
-         "arith.constant 0.0 : f32\n"
-         "%e = tensor.empty() : tensor<$Mx$Nxf32>\n"
-         "%f = linalg.fill ins(%z : f32) outs(%e : tensor<$Mx$Nxf32>) -> tensor<$Mx$Nxf32>\n"
-         "%r = linalg.generic {indexing_maps = [affine_map<(m, n, k) -> " +
-         aMap + ">, affine_map<(m, n, k) -> " + bMap +
-         ">, affine_map<(m, n, k) -> (m, n)>], iterator_types = [\"parallel\", \"parallel\", "
-         "\"reduction\"]} "
-         "ins(%a, %b : tensor<" +
-         a + t + ">, tensor<" + b + t + ">) outs(%f : tensor<$Mx$Nxf32>) {\n^bb0(%x: " + t +
-         ", %y: " + t + ", %o: f32):\n" + widen +
-         "\n%s = arith.addf %o, %p : f32\nlinalg.yield %s : f32\n} -> tensor<$Mx$Nxf32>\nreturn %r "
-         ": "
-         "tensor<$Mx$Nxf32>\n}";
-}
-
-/// Buffers of the right size for f32, filled with values of the element type: how fast a product is
-/// depends on its data.
-std::vector<float> valuesOf(bool narrow, int64_t count, uint64_t seed) {
-  std::vector<float> values = randomValues(count, seed);
-  if (!narrow) return values;
-  std::vector<uint16_t> halves(2 * count);
-  for (int64_t i = 0; i < 2 * count; ++i) {
-    uint32_t bits;
-    std::memcpy(&bits, &values[i % count], 4);
-    halves[i] = bits >> 16;
-  }
-  std::memcpy(values.data(), halves.data(), 4 * count);
-  return values;
-}
-
 void reportProduct(const char* what, LoadedKernel& kernel, const std::vector<void*>& buffers,
                    int64_t m, int64_t n, int64_t k) {
   kernel.run(buffers, threads());
@@ -95,14 +54,15 @@ bool isWanted(int64_t m, int64_t n, int64_t k) {
   return onlyShape.empty() || onlyShape == shape;
 }
 
-void benchmarkProduct(const char* what, const std::string& text, int64_t m, int64_t n, int64_t k,
+void benchmarkProduct(const char* what, ProductCase c, int64_t m, int64_t n, int64_t k,
                       IsaLevel level) {
   if (!isWanted(m, n, k)) return;
-  auto kernel = LoadedKernel::create(fill(text, {{'M', m}, {'N', n}, {'K', k}}), level);
+  c.m = m, c.n = n, c.k = k;
+  auto kernel = LoadedKernel::create(kernelText(c), level);
   if (!kernel) return;
-  bool narrow = text.find("bf16") != std::string::npos;
-  auto a = valuesOf(narrow, m * k, 1), b = valuesOf(narrow, k * n, 2), c = randomValues(m * n, 3);
-  reportProduct(what, *kernel, {a.data(), b.data(), c.data()}, m, n, k);
+  auto a = operandValues(c.narrow, m * k, 1), b = operandValues(c.narrow, k * n, 2),
+       result = randomValues(m * n, 3);
+  reportProduct(what, *kernel, {a.data(), b.data(), result.data()}, m, n, k);
 }
 
 void benchmarkElementwise(IsaLevel level) {
@@ -175,8 +135,8 @@ void benchmarkGatedProduct(int64_t m, int64_t n, int64_t k, IsaLevel level) {
   if (!isWanted(m, n, k)) return;
   auto kernel = LoadedKernel::create(fill(gatedProduct(), {{'M', m}, {'N', n}, {'K', k}}), level);
   if (!kernel) return;
-  auto a = valuesOf(true, m * k, 1), b = valuesOf(true, k * n, 2), bias = randomValues(n, 3),
-       c = randomValues(m * n, 4);
+  auto a = operandValues(true, m * k, 1), b = operandValues(true, k * n, 2),
+       bias = randomValues(n, 3), c = randomValues(m * n, 4);
   reportProduct("bf16, bias, silu, to bf16", *kernel, {a.data(), b.data(), bias.data(), c.data()},
                 m, n, k);
 }
@@ -185,9 +145,8 @@ void run(llvm::StringRef only) {
   IsaLevel level = hostLevel();
   IsaLevel f32 = std::min(level, IsaLevel::Avx512);
   if (onlyShape.empty() && (only == "" || only == "f32")) benchmarkElementwise(f32);
-  auto plain = product("$Mx$Kx", "$Kx$Nx", "(m, k)", "(k, n)", "f32");
-  auto transposed = product("$Mx$Kx", "$Nx$Kx", "(m, k)", "(n, k)", "f32");
-  auto weights = product("$Kx$Mx", "$Kx$Nx", "(k, m)", "(k, n)", "f32");
+  ProductCase plain{0, 0, 0, true, false}, transposed{0, 0, 0, true, true},
+      weights{0, 0, 0, false, false};
   if (only == "" || only == "f32") {
     for (IsaLevel l : {level, f32}) {
       llvm::outs() << CpuTarget{l}.name() << "\n";
@@ -209,9 +168,8 @@ void run(llvm::StringRef only) {
       benchmarkProduct("f32 on AVX2", plain, 8192, 512, 512, IsaLevel::Avx2);
   }
   if (only == "f32") return;
-  auto bf16 = product("$Mx$Kx", "$Kx$Nx", "(m, k)", "(k, n)", "bf16");
-  auto bf16Transposed = product("$Mx$Kx", "$Nx$Kx", "(m, k)", "(n, k)", "bf16");
-  auto bf16Weights = product("$Kx$Mx", "$Kx$Nx", "(k, m)", "(k, n)", "bf16");
+  ProductCase bf16 = plain, bf16Transposed = transposed, bf16Weights = weights;
+  for (ProductCase* each : {&bf16, &bf16Transposed, &bf16Weights}) each->narrow = true;
   for (IsaLevel l : {level, f32}) {
     benchmarkProduct("bf16", bf16, 8192, 512, 512, l);
     benchmarkProduct("bf16, B transposed", bf16Transposed, 8192, 512, 512, l);
