@@ -69,9 +69,6 @@ mlir::Type storageType(mlir::Type type);
 /// Bytes of one element of `type` in memory.
 int64_t storageBytes(mlir::Type type);
 
-inline int64_t divideUp(int64_t a, int64_t b) { return (a + b - 1) / b; }
-inline int64_t roundUp(int64_t a, int64_t b) { return divideUp(a, b) * b; }
-
 }  // namespace weir
 
 #endif  // WEIR_COMPILER_CONVERSION_CPU_KERNEL_BUILDER_H_

@@ -55,9 +55,6 @@ struct Product {
   int64_t extent(size_t dim) const { return nest.dims[dim].extent; }
 };
 
-/// Most rows that one call of emitProductTile should get: A's block stays in L2.
-constexpr int64_t kProductRows = 224;
-
 /// Side of the pairs of AMX tiles, in elements: packed operands begin at multiples of it.
 constexpr int64_t kTilePair = 32;
 

@@ -40,6 +40,9 @@ struct CpuTarget {
   std::string name() const;
 };
 
+inline int64_t divideUp(int64_t a, int64_t b) { return (a + b - 1) / b; }
+inline int64_t roundUp(int64_t a, int64_t b) { return divideUp(a, b) * b; }
+
 }  // namespace weir
 
 #endif  // WEIR_COMPILER_CONVERSION_CPU_TARGET_H_

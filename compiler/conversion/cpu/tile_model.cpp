@@ -7,13 +7,8 @@ namespace weir {
 
 namespace {
 
-int64_t divideUp(int64_t a, int64_t b) { return (a + b - 1) / b; }
-int64_t roundUp(int64_t a, int64_t b) { return divideUp(a, b) * b; }
-
 /// Steps of k between visits of C by register tiles: a tile of A stays in the first cache.
 constexpr int64_t kDepth = 256;
-/// Most rows of a block: A's stays in the second cache.
-constexpr int64_t kRows = 224;
 /// Bytes of packed A that stay in the second cache, where it takes several parts of bf16: reloading
 /// C costs little beside several multiplications.
 constexpr int64_t kLeftBytes = 768 << 10;
@@ -290,8 +285,8 @@ Tiling fixedTiling(const TiledProduct& p, Tiling asked) {
     if (!t.columns) t.columns = p.n;
   }
   if (!t.rows) {
-    int64_t blocks =
-        std::clamp<int64_t>(divideUp(wanted, p.copies), divideUp(p.m, kRows), divideUp(p.m, tile));
+    int64_t blocks = std::clamp<int64_t>(divideUp(wanted, p.copies), divideUp(p.m, kProductRows),
+                                         divideUp(p.m, tile));
     t.rows = std::min(p.m, roundUp(divideUp(p.m, blocks), tile));
   }
   int64_t blocks = divideUp(p.m, t.rows) * p.copies;

@@ -47,6 +47,9 @@ inline bool copiesLeft(bool sameType, int64_t strideBytes) {
 /// Whether matrix tiles repay packing f32 operands as several of bf16.
 bool repaysMatrixTiles(int64_t m, int64_t n, int64_t k);
 
+/// Most rows that a block should have: A's stays in the second cache.
+constexpr int64_t kProductRows = 224;
+
 /// How a product is taken apart: see #weir.tiles in the manual. 0 stands for no choice yet.
 struct Tiling {
   int64_t rows = 0, columns = 0, group = 0, depth = 0, parts = 0;
