@@ -6,6 +6,7 @@
 #include "compiler/dialect/region_ops.h"
 #include "compiler/dialect/streaming.h"
 #include "mlir/IR/Builders.h"
+#include "mlir/IR/IRMapping.h"
 #include "mlir/IR/ImplicitLocOpBuilder.h"
 #include "mlir/IR/TypeUtilities.h"
 
@@ -206,6 +207,26 @@ LogicalResult RecurrenceOp::stateSpecs(const StreamContext&,
   return success();
 }
 
+namespace {
+
+/// The results of a single step, which has nothing to run in order: its ops are like any others.
+SmallVector<Value> inlineStep(LinalgBuilder& l, RecurrenceOp op, ValueRange states) {
+  IRMapping mapping;
+  for (auto [argument, input] : llvm::zip_equal(op.getInputArguments(), op.getInputs()))
+    mapping.map(argument, l.reshape(input, shapeOf(argument)));
+  mapping.map(op.getStateArguments(), states);
+  mapping.map(op.getCapturedArguments(), op.getCaptured());
+  for (Operation& inner : op.getStep().front().without_terminator())
+    l.builder().clone(inner, mapping);
+  SmallVector<Value> results;
+  for (auto [result, yielded] :
+       llvm::zip_equal(op.getResults(), op.getStep().front().getTerminator()->getOperands()))
+    results.push_back(l.reshape(mapping.lookupOrDefault(yielded), shapeOf(result)));
+  return results;
+}
+
+}  // namespace
+
 FailureOr<SmallVector<Value>> RecurrenceOp::buildStep(OpBuilder& b,
                                                       const StreamArguments& arguments,
                                                       SmallVectorImpl<Value>& newStates) {
@@ -216,6 +237,12 @@ FailureOr<SmallVector<Value>> RecurrenceOp::buildStep(OpBuilder& b,
     if (!arguments.states.empty())
       state = startFrom(l, arguments, initial, arguments.states[number]);
     states.push_back(keepWithinSegment(l, arguments, state));
+  }
+  if (shapeOf(getInputs()[0])[1] == 1) {
+    SmallVector<Value> results = inlineStep(l, *this, states);
+    if (!arguments.states.empty())
+      llvm::append_range(newStates, ArrayRef<Value>(results).take_back(states.size()));
+    return results;
   }
   auto step = cast<RecurrenceOp>(b.clone(*getOperation()));
   step.getInitialMutable().assign(states);

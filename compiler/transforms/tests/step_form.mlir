@@ -35,6 +35,30 @@ func.func @own(%a: tensor<2x3x8xf32> {weir.input = "a"}, %h0: tensor<2x8xf32> {w
 }
 
 // -----
+// One token leaves nothing to run in order: the step of a recurrence is inlined.
+// CHECK-LABEL: func.func @step(
+// CHECK-SAME: %[[X:[^:]*]]: tensor<2x1x8xf32> {weir.input = "x"}
+// CHECK-SAME: %[[U:[^:]*]]: tensor<8x8xf32> {weir.param = "u"}
+// CHECK-SAME: %[[H:[^:]*]]: tensor<2x8xf32> {weir.init = "zeros", weir.state = "layer.recurrence.state0"})
+// CHECK-NOT: weir.recurrence
+// CHECK: %[[FROM:.*]] = linalg.generic {{.*}} ins(%{{.*}}, %{{.*}}, %[[H]] :
+// CHECK: %[[XT:.*]] = tensor.collapse_shape %[[X]]
+// CHECK: %[[P:.*]] = weir.linear %[[FROM]] params(%[[U]] :
+// CHECK: %[[S:.*]] = arith.addf %[[P]], %[[XT]]
+// CHECK: %[[Y:.*]] = tensor.expand_shape %[[S]]
+// CHECK: return %[[Y]], %[[S]],
+func.func @step(%x: tensor<2x1x8xf32> {weir.input = "x"}, %u: tensor<8x8xf32> {weir.param = "u"}, %h0: tensor<2x8xf32> {weir.input = "h0"},
+                %start: tensor<i64> {weir.start}) -> (tensor<2x1x8xf32> {weir.output = "0"}) {
+  %z = arith.constant dense<0.0> : tensor<2x8xf32>
+  %y, %last = weir.recurrence (%xt = %x : tensor<2x1x8xf32>) from (%h = %z : tensor<2x8xf32>) using (%w = %u : tensor<8x8xf32>) {
+    %p = weir.linear %h params(%w : tensor<8x8xf32>) : tensor<2x8xf32>
+    %s = arith.addf %p, %xt : tensor<2x8xf32>
+    weir.yield %s, %s : tensor<2x8xf32>, tensor<2x8xf32>
+  } {weir.scope = "layer"} -> tensor<2x1x8xf32>, tensor<2x8xf32>
+  return %y : tensor<2x1x8xf32>
+}
+
+// -----
 // A first state that is trained counts before the first token only.
 // CHECK-LABEL: func.func @trained(
 // CHECK-SAME: %[[START:[^:]*]]: tensor<i64> {{[{][^}]*}}"stream.start"},
