@@ -250,6 +250,25 @@ FailureOr<SmallVector<Value>> RecurrenceOp::buildStep(OpBuilder& b,
   return llvm::to_vector_of<Value>(step.getResults());
 }
 
+/// Captured tensors of which only products in the step read.
+SmallVector<OpOperand*> RecurrenceOp::autocastOperands() {
+  SmallVector<OpOperand*> operands;
+  MutableOperandRange captured = getCapturedMutable();
+  for (auto [i, argument] : llvm::enumerate(getCapturedArguments())) {
+    bool onlyProducts = llvm::all_of(argument.getUses(), [](OpOperand& use) {
+      auto op = dyn_cast<AutocastOpInterface>(use.getOwner());
+      return op && llvm::is_contained(op.autocastOperands(), &use);
+    });
+    if (!argument.use_empty() && onlyProducts) operands.push_back(&captured[i]);
+  }
+  return operands;
+}
+SmallVector<Value> RecurrenceOp::roundedResults() { return {}; }
+/// What all rows share would be rounded in every step.
+bool RecurrenceOp::mayRoundInside(BlockArgument argument) {
+  return !llvm::is_contained(getCapturedArguments(), argument);
+}
+
 Cost RecurrenceOp::cost() {
   Cost cost = streamingCost(*this, 0);
   // A step's cost, once a token: the ops in the region know their own.

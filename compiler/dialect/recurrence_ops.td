@@ -16,6 +16,7 @@ def Weir_RecurrenceOp : Weir_Op<"recurrence", [
     DeclareOpInterfaceMethods<DifferentiableOpInterface, ["buildVjp"]>,
     DeclareOpInterfaceMethods<TimeMixingOpInterface, ["bindSegments", "bindStart", "isCausal"]>,
     DeclareOpInterfaceMethods<StreamableOpInterface, ["stateSpecs", "buildStep"]>,
+    DeclareOpInterfaceMethods<AutocastOpInterface, ["autocastOperands", "roundedResults", "mayRoundInside"]>,
     DeclareOpInterfaceMethods<CostOpInterface, ["cost"]>]> {
   let summary = "a step function applied from token to token";
   let description = [{
@@ -36,6 +37,9 @@ def Weir_RecurrenceOp : Weir_Op<"recurrence", [
 
     The gradient runs the other way for the states alone; the cotangents of the inputs and of what `using` names come
     from one pass over all times at once, as large products. Where `segments` changes, the state is zero.
+
+    One token of a stream has no order: its step is inlined. Mixed precision rounds, once, what `using` names for products
+    alone, and a state where a product reads it; states and what they are added to stay f32.
   }];
   let arguments = (ins Variadic<AnyRankedTensor>:$inputs, Variadic<AnyRankedTensor>:$initial,
                        Variadic<AnyRankedTensor>:$captured, Optional<RankedTensorOf<[I32]>>:$segments,

@@ -158,6 +158,8 @@ def AutocastOpInterface : OpInterface<"AutocastOpInterface"> {
     InterfaceMethod<"The results that may be rounded, unless none may: not states, which are sums over many tokens.",
       "::llvm::SmallVector<::mlir::Value>", "roundedResults", (ins), [{}],
       [{ return ::llvm::SmallVector<::mlir::Value>($_op->getResults()); }]>,
+    InterfaceMethod<"Whether ops in a region may round its argument. If not, they read it, and all else, as it is.", "bool",
+      "mayRoundInside", (ins "::mlir::BlockArgument":$argument), [{}], [{ return true; }]>,
   ];
 }
 

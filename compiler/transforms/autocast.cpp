@@ -30,8 +30,32 @@ RankedTensorType narrowed(Type type) {
 /// memory. It is how a block joins the residual stream.
 bool isSummand(Value value) { return llvm::any_of(value.getUsers(), llvm::IsaPred<arith::AddFOp>); }
 
-bool leavesFunction(Value value) {
-  return llvm::any_of(value.getUsers(), llvm::IsaPred<func::ReturnOp>);
+/// What the function gives away, or a step of a recurrence: states among them.
+bool isYielded(Value value) {
+  return llvm::any_of(value.getUsers(),
+                      [](Operation* user) { return user->hasTrait<OpTrait::IsTerminator>(); });
+}
+
+/// Whether what `op` names can be rounded in the region that it is in.
+bool mayRound(AutocastOpInterface op) {
+  return llvm::all_of(op.autocastOperands(), [&](OpOperand* operand) {
+    auto argument = dyn_cast<BlockArgument>(operand->get());
+    auto around = dyn_cast<AutocastOpInterface>(op->getParentOp());
+    return !argument || !around || !narrowed(argument.getType()) ||
+           argument.getOwner()->getParentOp() != around || around.mayRoundInside(argument);
+  });
+}
+
+/// Regions take what the op's operands have become.
+void updateRegionArguments(Operation* op) {
+  auto regions = dyn_cast<RegionArgumentsOpInterface>(op);
+  if (!regions) return;
+  for (Region& region : op->getRegions()) {
+    SmallVector<Type> types =
+        regions.regionArgumentTypes(region.getRegionNumber(), op->getOperandTypes());
+    for (auto [argument, type] : llvm::zip_equal(region.getArguments(), types))
+      argument.setType(type);
+  }
 }
 
 class Rounding {
@@ -53,7 +77,7 @@ class Rounding {
 
   /// Everything that reads `result` reads it rounded, though still as f32.
   void roundForReaders(Value result) {
-    if (!narrowed(result.getType()) || isSummand(result) || leavesFunction(result)) return;
+    if (!narrowed(result.getType()) || isSummand(result) || isYielded(result)) return;
     Value rounded = round(result);
     OpBuilder b(result.getContext());
     b.setInsertionPointAfterValue(rounded);
@@ -81,17 +105,20 @@ struct Autocast : impl::AutocastBase<Autocast> {
   void runOnOperation() override {
     func::FuncOp function = getOperation();
     if (function.isExternal()) return;
-    // Not the steps of recurrences: small products of states, which are f32.
-    SmallVector<AutocastOpInterface> ops(function.front().getOps<AutocastOpInterface>());
+    // Those in steps of recurrences, too, after the recurrence.
+    SmallVector<AutocastOpInterface> ops;
+    function.walk<WalkOrder::PreOrder>([&](AutocastOpInterface op) { ops.push_back(op); });
     Rounding rounding;
     for (AutocastOpInterface op : ops) {
+      if (!mayRound(op)) continue;
       for (OpOperand* operand : op.autocastOperands()) operand->set(rounding.round(operand->get()));
+      updateRegionArguments(op);
       if (op.keepsF32Result()) continue;
       for (Value result : op.roundedResults()) rounding.roundForReaders(result);
     }
-    for (Operation& op : llvm::make_early_inc_range(llvm::reverse(function.front()))) {
-      if (isa<arith::ExtFOp>(op) && op.use_empty()) op.erase();
-    }
+    function.walk([](arith::ExtFOp op) {
+      if (op.use_empty()) op.erase();
+    });
     for (AutocastOpInterface op : ops) {
       if (!op.roundsItself()) continue;
       for (Value result : op.roundedResults()) roundInside(result);

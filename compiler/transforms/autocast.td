@@ -11,6 +11,9 @@ def Autocast : Pass<"weir-autocast", "::mlir::func::FuncOp"> {
     what lies in memory. Logits stay f32, and so does what is added to something else, as the output of a block is to the
     residual stream, and what the function returns. Statistics, states and losses are computed from f32 as before.
 
+    Products in the step of a recurrence are rounded in the same way: a weight outside, once, a state where the product reads
+    it. What the step yields stays f32.
+
     Arguments keep their types: parameters are f32, and so are their gradients, the cotangent of `truncf` being `extf`.
 
     ```mlir

@@ -95,3 +95,33 @@ func.func @exact(%x: tensor<2x3x4xf64>, %w: tensor<4x4xf64>) -> tensor<2x3x4xf64
   %y = weir.linear %x params(%w : tensor<4x4xf64>) : tensor<2x3x4xf64>
   return %y : tensor<2x3x4xf64>
 }
+
+// In the step of a recurrence products read bf16, too: a weight that only they read is rounded once, before time runs; the
+// state where it is read. States and what joins a sum stay f32, and so does a product with what is read otherwise, too.
+// CHECK-LABEL: @recurrence
+// CHECK-SAME: , %[[U:[^:]*]]: tensor<8x4xf32>, %[[V:.*]]: tensor<4x4xf32>) ->
+// CHECK: %[[UB:.*]] = arith.truncf %[[U]] : tensor<8x4xf32> to tensor<8x4xbf16>
+// CHECK: weir.recurrence {{.*}} from (%[[H:.*]] = %{{.*}} : tensor<2x4xf32>) using (%[[US:.*]] = %[[UB]] : tensor<8x4xbf16>, %[[VS:.*]] = %[[V]] : tensor<4x4xf32>)
+// CHECK: %[[HB:.*]] = arith.truncf %[[H]] : tensor<2x4xf32> to tensor<2x4xbf16>
+// CHECK: %[[G:.*]] = weir.linear %[[HB]] params(%[[US]] : tensor<8x4xbf16>) : tensor<2x4xbf16> -> tensor<2x8xf32>
+// CHECK: %[[GB:.*]] = arith.truncf %[[G]]
+// CHECK: %[[GE:.*]] = arith.extf %[[GB]]
+// CHECK: weir.split %[[GE]]
+// CHECK: %[[P:.*]] = weir.linear %[[H]] params(%[[VS]] : tensor<4x4xf32>)
+// CHECK-NOT: arith.truncf
+// CHECK: weir.yield
+func.func @recurrence(%x: tensor<2x3x4xf32>, %h0: tensor<2x4xf32>, %u: tensor<8x4xf32>, %v: tensor<4x4xf32>) -> tensor<2x3x4xf32> {
+  %y, %last = weir.recurrence (%xt = %x : tensor<2x3x4xf32>) from (%h = %h0 : tensor<2x4xf32>)
+      using (%us = %u : tensor<8x4xf32>, %vs = %v : tensor<4x4xf32>) {
+    %g = weir.linear %h params(%us : tensor<8x4xf32>) : tensor<2x4xf32> -> tensor<2x8xf32>
+    %a, %b = weir.split %g pieces [4, 4] : tensor<2x8xf32> -> tensor<2x4xf32>, tensor<2x4xf32>
+    %c = arith.mulf %a, %b : tensor<2x4xf32>
+    %p = weir.linear %h params(%vs : tensor<4x4xf32>) : tensor<2x4xf32>
+    %s = arith.addf %xt, %p : tensor<2x4xf32>
+    %d = arith.mulf %s, %c : tensor<2x4xf32>
+    %row = tensor.extract_slice %vs[0, 0] [2, 4] [1, 1] : tensor<4x4xf32> to tensor<2x4xf32>
+    %next = arith.addf %d, %row : tensor<2x4xf32>
+    weir.yield %next, %next : tensor<2x4xf32>, tensor<2x4xf32>
+  } -> tensor<2x3x4xf32>, tensor<2x4xf32>
+  return %y : tensor<2x3x4xf32>
+}
