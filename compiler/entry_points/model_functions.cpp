@@ -46,7 +46,7 @@ LogicalResult runSequencePipeline(ModuleOp module, Precision precision, bool fus
   Phase phase("simplify");
   PassManager passes(module.getContext());
   if (precision == Precision::Bf16) passes.addNestedPass<func::FuncOp>(createAutocast());
-  addSimplify(passes, fuse);
+  addSimplify(passes, fuse, precision == Precision::Bf16);
   return runPasses(passes, module);
 }
 

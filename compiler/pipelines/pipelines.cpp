@@ -11,6 +11,7 @@
 #include "compiler/dialect/dialect.h"
 #include "compiler/support/phase_times.h"
 #include "compiler/transforms/absorb_pass.h"
+#include "compiler/transforms/chunk_matrix_scans_pass.h"
 #include "compiler/transforms/decompose_pass.h"
 #include "compiler/transforms/dispatch_pass.h"
 #include "compiler/transforms/fuse_elementwise_pass.h"
@@ -21,13 +22,16 @@ namespace weir {
 
 using namespace mlir;
 
-void addSimplify(OpPassManager& passes, bool fuse) {
+void addSimplify(OpPassManager& passes, bool fuse, bool bf16) {
   DecomposeOptions keepGradients;
   keepGradients.keepDifferentiable = true;
   keepGradients.whole = fuse;
   OpPassManager& function = passes.nest<func::FuncOp>();
   function.addPass(createDecompose(keepGradients));
   if (!fuse) return;
+  ChunkMatrixScansOptions chunks;
+  chunks.bf16 = bf16;
+  function.addPass(createChunkMatrixScans(chunks));
   function.addPass(createFuseElementwise());
   function.addPass(createAbsorb());
 }

@@ -10,8 +10,8 @@
 namespace weir {
 
 /// Before differentiation: ops that have no gradient of their own become ops that have one, and
-/// gates move into scans. Without `fuse` every op stays on its own.
-void addSimplify(mlir::OpPassManager& passes, bool fuse = true);
+/// gates move into scans. Without `fuse` every op stays on its own. `bf16`: products read bf16.
+void addSimplify(mlir::OpPassManager& passes, bool fuse = true, bool bf16 = false);
 
 struct FormKernelsOptions {
   /// Ops that share a kernel; 1 keeps every op on its own, which is slow and easy to understand.
