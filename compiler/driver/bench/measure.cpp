@@ -91,10 +91,11 @@ absl::StatusOr<Measured> measure(Workspace& workspace, Subject& subject,
     absl::StatusOr<Rates> rates = (*meter)->measure(settings.clock);
     if (!rates.ok()) return rates.status();
     round.rates = *rates;
-    // A token follows a token: what the rates were measured on is not what its caches hold.
+    // A token follows a token: what the rates were measured on is not what its caches hold. Those
+    // that cores share take several runs to forget it.
     if (measured.runsAtOnce > 1) {
-      if (absl::StatusOr<double> untimed = timeRuns(subject, settings.clock, 1); !untimed.ok())
-        return untimed.status();
+      absl::StatusOr<double> untimed = timeRuns(subject, settings.clock, measured.runsAtOnce);
+      if (!untimed.ok()) return untimed.status();
     }
     absl::StatusOr<double> seconds = timeRuns(subject, settings.clock, measured.runsAtOnce);
     if (!seconds.ok()) return seconds.status();
