@@ -88,6 +88,7 @@ func.func @k(%x: tensor<$Mx$Nxf32>) -> )") +
 TEST_P(ElementwiseTest, SumsOverRowsColumnsAndAll) {
   for (auto [m, n] : {std::pair<int64_t, int64_t>{1, 1},
                       {5, 3},
+                      {17, 117},
                       {64, 64},
                       {1280, 65},
                       {4099, 37},

@@ -1,9 +1,9 @@
 #include "compiler/conversion/cpu/loop_nest.h"
 
+#include "compiler/conversion/cpu/combiners.h"
 #include "mlir/Dialect/Arith/IR/Arith.h"
 #include "mlir/Dialect/Linalg/IR/Linalg.h"
 #include "mlir/Dialect/Vector/IR/VectorOps.h"
-#include "llvm/ADT/TypeSwitch.h"
 
 namespace weir {
 
@@ -33,36 +33,6 @@ int64_t strideOf(const Access& access, size_t dim) {
 }
 
 }  // namespace
-
-Operation* findCombiner(Block& block, unsigned numInputs, unsigned i) {
-  Value argument = block.getArgument(numInputs + i);
-  Operation* op = block.getTerminator()->getOperand(i).getDefiningOp();
-  if (!op || op->getNumOperands() != 2 || !llvm::is_contained(op->getOperands(), argument))
-    return nullptr;
-  if (!argument.hasOneUse()) return nullptr;
-  if (!isa<arith::AddFOp, arith::MulFOp, arith::MaximumFOp, arith::MinimumFOp, arith::MaxNumFOp,
-           arith::MinNumFOp, arith::AddIOp, arith::MulIOp, arith::MaxSIOp, arith::MinSIOp,
-           arith::AndIOp, arith::OrIOp>(op))
-    return nullptr;
-  return op;
-}
-
-TypedAttr neutralElement(Operation* combiner) {
-  Builder b(combiner->getContext());
-  Type type = combiner->getResult(0).getType();
-  double infinity = std::numeric_limits<double>::infinity();
-  if (isa<arith::AddFOp>(combiner)) return b.getFloatAttr(type, 0.0);
-  if (isa<arith::MulFOp>(combiner)) return b.getFloatAttr(type, 1.0);
-  if (isa<arith::MaximumFOp, arith::MaxNumFOp>(combiner)) return b.getFloatAttr(type, -infinity);
-  if (isa<arith::MinimumFOp, arith::MinNumFOp>(combiner)) return b.getFloatAttr(type, infinity);
-  unsigned width = type.getIntOrFloatBitWidth();
-  if (isa<arith::AddIOp, arith::OrIOp>(combiner)) return b.getIntegerAttr(type, 0);
-  if (isa<arith::MulIOp>(combiner)) return b.getIntegerAttr(type, 1);
-  if (isa<arith::MaxSIOp>(combiner)) return b.getIntegerAttr(type, APInt::getSignedMinValue(width));
-  if (isa<arith::MinSIOp>(combiner)) return b.getIntegerAttr(type, APInt::getSignedMaxValue(width));
-  if (isa<arith::AndIOp>(combiner)) return b.getIntegerAttr(type, APInt::getAllOnes(width));
-  return TypedAttr();
-}
 
 void simplify(LoopNest& nest) {
   auto erase = [&](size_t dim) {
@@ -136,16 +106,19 @@ class LoopNestEmitter {
       ArrayRef<size_t> dims, const Position& at, ValueRange values,
       function_ref<FailureOr<ValueList>(const Position&, ValueRange)> body);
   /// Splits the vector dimension into blocks of `unroll` vectors, single vectors, and a masked
-  /// rest. `values` are `unroll` groups of loop-carried values; body `u` maps group u.
+  /// rest. `values` are `unroll` groups of loop-carried values; body `u` maps group u. `block`, if
+  /// given, emits the first of these at once, without such values.
   FailureOr<ValueList> emitVectors(
       int64_t unroll, ValueRange values,
-      function_ref<FailureOr<ValueList>(Value, ValueRange, Value)> body);
+      function_ref<FailureOr<ValueList>(Value, ValueRange, Value)> body,
+      function_ref<LogicalResult(Value)> block = nullptr);
   FailureOr<ValueList> evaluate(const Position& at, ValueRange outputs, Value mask);
   Value loadInit(size_t output, const Position& at, Value mask);
 
   Position start();
   void storeOutputs(const Position& at, ValueRange values, Value mask);
   LogicalResult emitHorizontal();
+  LogicalResult emitSums(const Position& row, Value i, int64_t count, Value mask);
   LogicalResult emitRegisters(int64_t unroll);
   LogicalResult emitInMemory();
 
@@ -251,7 +224,8 @@ FailureOr<ValueList> LoopNestEmitter::emitLoops(
 
 FailureOr<ValueList> LoopNestEmitter::emitVectors(
     int64_t unroll, ValueRange values,
-    function_ref<FailureOr<ValueList>(Value, ValueRange, Value)> body) {
+    function_ref<FailureOr<ValueList>(Value, ValueRange, Value)> body,
+    function_ref<LogicalResult(Value)> block) {
   const LoopDim& dim = nest.dims[vectorDim];
   bool known = !dim.size;
   size_t group = values.size() / unroll;
@@ -281,6 +255,10 @@ FailureOr<ValueList> LoopNestEmitter::emitVectors(
     }
     auto emitBody = [&](Value at, ValueRange in) {
       ValueList out(in);
+      if (block && count == unroll) {
+        ok &= succeeded(block(at));
+        return out;
+      }
       for (int64_t u = 0; u < count; ++u) {
         ValueList r = run(b.add(at, u * lanes), ValueRange(in).slice(u * group, group), Value());
         std::copy(r.begin(), r.end(), out.begin() + u * group);
@@ -342,46 +320,51 @@ Value LoopNestEmitter::loadInit(size_t i, const Position& at, Value mask) {
   return loadVector(b, *output.init, at.inits[i], strideOf(*output.init, vectorDim), lanes, mask);
 }
 
-Value combine(KernelBuilder& b, Operation* combiner, Value x, Value y) {
-  OperationState state(b.getLoc(), combiner->getName(), {x, y}, {x.getType()});
-  return b.create(state)->getResult(0);
-}
-
-vector::CombiningKind combiningKind(Operation* combiner) {
-  return llvm::TypeSwitch<Operation*, vector::CombiningKind>(combiner)
-      .Case<arith::AddFOp, arith::AddIOp>([](auto) { return vector::CombiningKind::ADD; })
-      .Case<arith::MulFOp, arith::MulIOp>([](auto) { return vector::CombiningKind::MUL; })
-      .Case<arith::MaximumFOp>([](auto) { return vector::CombiningKind::MAXIMUMF; })
-      .Case<arith::MinimumFOp>([](auto) { return vector::CombiningKind::MINIMUMF; })
-      .Case<arith::MaxNumFOp>([](auto) { return vector::CombiningKind::MAXNUMF; })
-      .Case<arith::MinNumFOp>([](auto) { return vector::CombiningKind::MINNUMF; })
-      .Case<arith::MaxSIOp>([](auto) { return vector::CombiningKind::MAXSI; })
-      .Case<arith::MinSIOp>([](auto) { return vector::CombiningKind::MINSI; })
-      .Case<arith::AndIOp>([](auto) { return vector::CombiningKind::AND; })
-      .Default([](auto) { return vector::CombiningKind::OR; });
-}
-
 void LoopNestEmitter::storeOutputs(const Position& at, ValueRange values, Value mask) {
   for (auto [i, output] : llvm::enumerate(nest.outputs))
     storeVector(b, values[i], output.access, at.outputs[i], stride(output.access), mask);
 }
 
-/// Outputs are walked by vectors; reductions, if any, run inside with their values in registers.
+/// The outputs of `count` vectors from index `i` on, with the values of reductions in registers.
+LogicalResult LoopNestEmitter::emitSums(const Position& row, Value i, int64_t count, Value mask) {
+  size_t outputs = nest.outputs.size();
+  auto moved = [&](const Position& at, int64_t u) {
+    Position next = advance(at, vectorDim, b.constant(u * lanes));
+    next.indices[vectorDim] = b.add(i, u * lanes);
+    return next;
+  };
+  Position first = advance(row, vectorDim, i);
+  ValueList values;
+  for (int64_t u = 0; u < count; ++u)
+    for (size_t o = 0; o < outputs; ++o) values.push_back(loadInit(o, moved(first, u), mask));
+  FailureOr<ValueList> results =
+      emitLoops(reductionDims, first, values,
+                [&](const Position& at, ValueRange current) -> FailureOr<ValueList> {
+                  ValueList next;
+                  for (int64_t u = 0; u < count; ++u) {
+                    FailureOr<ValueList> one =
+                        evaluate(moved(at, u), current.slice(u * outputs, outputs), mask);
+                    if (failed(one)) return failure();
+                    llvm::append_range(next, *one);
+                  }
+                  return next;
+                });
+  if (failed(results)) return failure();
+  for (int64_t u = 0; u < count; ++u)
+    storeOutputs(moved(first, u), ValueRange(*results).slice(u * outputs, outputs), mask);
+  return success();
+}
+
+/// Outputs are walked by vectors; reductions, if any, run inside, for `unroll` vectors at once.
 LogicalResult LoopNestEmitter::emitRegisters(int64_t unroll) {
   return emitLoops(parallelDims, start(), [&](const Position& begin) -> LogicalResult {
     Position row = withUniformInputs(begin, reductionDims);
-    return emitVectors(unroll, {}, [&](Value i, ValueRange, Value mask) -> FailureOr<ValueList> {
-      Position at = advance(row, vectorDim, i);
-      ValueList values;
-      for (size_t o = 0; o < nest.outputs.size(); ++o) values.push_back(loadInit(o, at, mask));
-      FailureOr<ValueList> results =
-          emitLoops(reductionDims, at, values, [&](const Position& inner, ValueRange current) {
-            return evaluate(inner, current, mask);
-          });
-      if (failed(results)) return failure();
-      storeOutputs(at, *results, mask);
+    auto one = [&](Value i, ValueRange, Value mask) -> FailureOr<ValueList> {
+      if (failed(emitSums(row, i, 1, mask))) return failure();
       return ValueList();
-    });
+    };
+    if (reductionDims.empty()) return emitVectors(unroll, {}, one);
+    return emitVectors(unroll, {}, one, [&](Value i) { return emitSums(row, i, unroll, Value()); });
   });
 }
 
@@ -499,7 +482,7 @@ LogicalResult LoopNestEmitter::emit() {
   bool unitOutputs =
       llvm::all_of(nest.outputs, [&](const LoopOutput& o) { return stride(o.access) == 1; });
   if (length <= 64 || vectors <= 2 || !unitOutputs)
-    return emitRegisters(std::min<int64_t>(vectors, 2));
+    return emitRegisters(std::min<int64_t>(vectors, 4));
   return emitInMemory();
 }
 

@@ -72,12 +72,6 @@ void simplify(LoopNest& nest);
 /// Emits the loops of `nest` at the insertion point, on the calling thread.
 mlir::LogicalResult emitLoopNest(KernelBuilder& b, LoopNest nest);
 
-/// The op that combines a reduction's values, if the region's result `i` is `op(argument, value)`
-/// with a known op.
-mlir::Operation* findCombiner(mlir::Block& block, unsigned numInputs, unsigned i);
-/// The neutral element of a combiner; null if it has none.
-mlir::TypedAttr neutralElement(mlir::Operation* combiner);
-
 /// Whether vectors of `lanes` that these blocks compute should be stored past the caches, if they
 /// can be. Half lines should not where functions are computed: what takes its time between the two
 /// halves lets the first one out by itself.

@@ -1,5 +1,6 @@
 #include "compiler/conversion/cpu/parallel_nest.h"
 
+#include "compiler/conversion/cpu/combiners.h"
 #include "mlir/Dialect/Arith/IR/Arith.h"
 #include "mlir/Dialect/Linalg/IR/Linalg.h"
 
