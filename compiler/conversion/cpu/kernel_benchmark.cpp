@@ -1,5 +1,6 @@
 // Speed of typical kernels on 2 threads, next to a triad of this process. Run by hand; --bf16 and
-// --f32 run a part of them, --shape=8192x512x512 products of one shape, --cpu one thread.
+// --f32 run a part of them, --shape=8192x512x512 products of one shape, --tiles="rows = 64" asks
+// for tiles, --cpu is one thread.
 
 #include <omp.h>
 
@@ -23,6 +24,8 @@ bool processorTime = false;
 
 /// Set by "--shape": rows, columns and steps of the products that run.
 std::string onlyShape;
+/// Set by "--tiles": what their weir.tiles ask for.
+std::string askedTiles;
 
 double now() {
   if (processorTime) return static_cast<double>(std::clock()) / CLOCKS_PER_SEC;
@@ -58,7 +61,7 @@ void benchmarkProduct(const char* what, ProductCase c, int64_t m, int64_t n, int
                       IsaLevel level) {
   if (!isWanted(m, n, k)) return;
   c.m = m, c.n = n, c.k = k;
-  auto kernel = LoadedKernel::create(kernelText(c), level);
+  auto kernel = LoadedKernel::create(kernelText(c, askedTiles), level);
   if (!kernel) return;
   auto a = operandValues(c.narrow, m * k, 1), b = operandValues(c.narrow, k * n, 2),
        result = randomValues(m * n, 3);
@@ -98,49 +101,6 @@ func.func @k(%x: tensor<8192x1536xf32>, %y: tensor<8192x1536xf32>) -> tensor<819
       12e-9 * size / s, triad * 1e3, 12e-9 * size / triad);
 }
 
-/// silu(x W + bias), as layers have it: bf16 in and out.
-std::string gatedProduct() {
-  return R"(
-func.func @k(%a: tensor<$Mx$Kxbf16>, %b: tensor<$Nx$Kxbf16>, %bias: tensor<$Nxf32>) -> tensor<$Mx$Nxbf16> attributes {weir.kernel, weir.row_rank = 1 : i64} {
-  %z = arith.constant 0.0 : f32
-  %e = tensor.empty() : tensor<$Mx$Nxf32>
-  %f = linalg.fill ins(%z : f32) outs(%e : tensor<$Mx$Nxf32>) -> tensor<$Mx$Nxf32>
-  %r = linalg.generic {indexing_maps = [affine_map<(m, n, k) -> (m, k)>, affine_map<(m, n, k) -> (n, k)>, affine_map<(m, n, k) -> (m, n)>],
-      iterator_types = ["parallel", "parallel", "reduction"]} ins(%a, %b : tensor<$Mx$Kxbf16>, tensor<$Nx$Kxbf16>) outs(%f : tensor<$Mx$Nxf32>) {
-  ^bb0(%x: bf16, %y: bf16, %o: f32):
-    %xe = arith.extf %x : bf16 to f32
-    %ye = arith.extf %y : bf16 to f32
-    %p = arith.mulf %xe, %ye : f32
-    %s = arith.addf %o, %p : f32
-    linalg.yield %s : f32
-  } -> tensor<$Mx$Nxf32>
-  %oe = tensor.empty() : tensor<$Mx$Nxbf16>
-  %g = linalg.generic {indexing_maps = [affine_map<(m, n) -> (m, n)>, affine_map<(m, n) -> (n)>, affine_map<(m, n) -> (m, n)>],
-      iterator_types = ["parallel", "parallel"]} ins(%r, %bias : tensor<$Mx$Nxf32>, tensor<$Nxf32>) outs(%oe : tensor<$Mx$Nxbf16>) {
-  ^bb0(%x: f32, %y: f32, %o: bf16):
-    %one = arith.constant 1.0 : f32
-    %v = arith.addf %x, %y : f32
-    %n = arith.negf %v : f32
-    %x1 = math.exp %n : f32
-    %d = arith.addf %x1, %one : f32
-    %q = arith.divf %v, %d : f32
-    %t = arith.truncf %q : f32 to bf16
-    linalg.yield %t : bf16
-  } -> tensor<$Mx$Nxbf16>
-  return %g : tensor<$Mx$Nxbf16>
-})";
-}
-
-void benchmarkGatedProduct(int64_t m, int64_t n, int64_t k, IsaLevel level) {
-  if (!isWanted(m, n, k)) return;
-  auto kernel = LoadedKernel::create(fill(gatedProduct(), {{'M', m}, {'N', n}, {'K', k}}), level);
-  if (!kernel) return;
-  auto a = operandValues(true, m * k, 1), b = operandValues(true, k * n, 2),
-       bias = randomValues(n, 3), c = randomValues(m * n, 4);
-  reportProduct("bf16, bias, silu, to bf16", *kernel, {a.data(), b.data(), bias.data(), c.data()},
-                m, n, k);
-}
-
 void run(llvm::StringRef only) {
   IsaLevel level = hostLevel();
   IsaLevel f32 = std::min(level, IsaLevel::Avx512);
@@ -170,6 +130,8 @@ void run(llvm::StringRef only) {
   if (only == "f32") return;
   ProductCase bf16 = plain, bf16Transposed = transposed, bf16Weights = weights;
   for (ProductCase* each : {&bf16, &bf16Transposed, &bf16Weights}) each->narrow = true;
+  ProductCase activated = bf16Transposed;
+  activated.withActivation = true;
   for (IsaLevel l : {level, f32}) {
     benchmarkProduct("bf16", bf16, 8192, 512, 512, l);
     benchmarkProduct("bf16, B transposed", bf16Transposed, 8192, 512, 512, l);
@@ -177,9 +139,9 @@ void run(llvm::StringRef only) {
     benchmarkProduct("bf16 weight gradient", bf16Weights, 512, 512, 8192, l);
     benchmarkProduct("bf16 weight gradient", bf16Weights, 2048, 512, 8192, l);
     benchmarkProduct("bf16 weight gradient", bf16Weights, 512, 2048, 8192, l);
-    benchmarkGatedProduct(8192, 512, 512, l);
-    benchmarkGatedProduct(8192, 2048, 512, l);
-    benchmarkGatedProduct(8192, 512, 2048, l);
+    benchmarkProduct("bf16, silu, to bf16", activated, 8192, 512, 512, l);
+    benchmarkProduct("bf16, silu, to bf16", activated, 8192, 2048, 512, l);
+    benchmarkProduct("bf16, silu, to bf16", activated, 8192, 512, 2048, l);
     if (level == f32 || only == "bf16") break;
   }
 }
@@ -192,6 +154,7 @@ int main(int argc, char** argv) {
   for (llvm::StringRef argument : llvm::ArrayRef(argv + 1, argc - 1)) {
     if (argument == "--cpu") weir::processorTime = true;
     if (argument.consume_front("--shape=")) weir::onlyShape = argument.str();
+    if (argument.consume_front("--tiles=")) weir::askedTiles = argument.str();
     if (argument == "--f32" || argument == "--bf16") only = argument.drop_front(2);
   }
   weir::run(only);

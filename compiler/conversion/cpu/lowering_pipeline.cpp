@@ -108,7 +108,13 @@ Lowering::Lowering(MLIRContext& context, CpuTarget target) : plain(&context), wi
 }
 
 LogicalResult Lowering::run(ModuleOp module, bool usesTiles) {
-  return (usesTiles ? withTiles : plain).run(module);
+  if (!usesTiles) return plain.run(module);
+  if (failed(withTiles.run(module))) return failure();
+  // The amx dialect has no word for TILELOADDT1.
+  module.walk([](LLVM::CallIntrinsicOp call) {
+    if (call->hasAttr(kPastL1Attr)) call.setIntrin("llvm.x86.tileloaddt164.internal");
+  });
+  return success();
 }
 
 LogicalResult addEntryPoint(ModuleOp module, StringRef name, StringRef inner,

@@ -12,6 +12,10 @@
 
 namespace weir {
 
+/// On an amx.tile_load: what it reads comes from L2 and should not take the room of other data in
+/// L1 (TILELOADDT1).
+inline constexpr char kPastL1Attr[] = "weir.past_l1";
+
 /// Text of a kernel at one level of its lowering; `Tiled` is the kernel as it was, with the tiles
 /// of its products.
 enum class KernelText { Tiled, Emitted, Llvm, LlvmIr, Assembly };

@@ -98,35 +98,96 @@ ValueList loadAlong(KernelBuilder& b, const MatrixOperand& source, Value x, Valu
   return words;
 }
 
-/// Packs rows [x0, x0 + 16) and steps [k0, k0 + 32): part i to words [at[i], at[i] + 256). In tiles
+/// Rows [x0, x0 + 16) and steps [k0, k0 + 32): part i goes to words [at[i], at[i] + 256). In tiles
 /// of A the word of pair p and row x is at 16 x + p, in tiles of B at 16 p + x.
-void packTile(KernelBuilder& b, const MatrixOperand& source, Value x0, Value k0, Value words,
-              ArrayRef<Value> at) {
-  Access target;
-  target.memref = words;
-  target.element = b.getI32Type();
-  bool across = source.strideX == 1;
-  auto load = [&](Value i) {
-    return across ? loadAcross(b, source, x0, k0, i) : loadAlong(b, source, b.add(x0, i), k0);
-  };
-  bool transposes = across == source.isLeft;
-  if (!transposes || source.parts > 1) {
-    b.loop(0, kTileSide, 1, [&](Value i) {
-      for (auto [value, start] : llvm::zip_equal(load(i), at))
+struct TileToPack {
+  Value x0, k0;
+  SmallVector<Value> at;
+};
+
+Access asAccess(KernelBuilder& b, Value words) {
+  Access access;
+  access.memref = words;
+  access.element = b.getI32Type();
+  return access;
+}
+
+ValueList loadWords(KernelBuilder& b, const MatrixOperand& source, const TileToPack& tile,
+                    Value i) {
+  return source.strideX == 1 ? loadAcross(b, source, tile.x0, tile.k0, i)
+                             : loadAlong(b, source, b.add(tile.x0, i), tile.k0);
+}
+
+/// Vectors of words go to the tiles as they come. What lies side by side is read at once.
+void packInOrder(KernelBuilder& b, const MatrixOperand& source, ArrayRef<TileToPack> tiles,
+                 Value words) {
+  Access target = asAccess(b, words);
+  b.loop(0, kTileSide, 1, [&](Value i) {
+    for (const TileToPack& tile : tiles)
+      for (auto [value, start] : llvm::zip_equal(loadWords(b, source, tile, i), tile.at))
         storeVector(b, value, target, b.offset(start, i, kTileSide), 1, Value());
-    });
-    if (!transposes) return;
-  }
-  for (Value start : at) {
+  });
+}
+
+void storeTransposed(KernelBuilder& b, ValueList rows, const Access& target,
+                     function_ref<Value(int64_t)> place) {
+  rows = transposed(b, rows);
+  for (int64_t i = 0; i < kTileSide; ++i) storeVector(b, rows[i], target, place(i), 1, Value());
+}
+
+void packTransposed(KernelBuilder& b, const MatrixOperand& source, const TileToPack& tile,
+                    Value words) {
+  Access target = asAccess(b, words);
+  if (source.parts > 1) packInOrder(b, source, tile, words);
+  for (Value start : tile.at) {
     ValueList rows;
     for (int64_t i = 0; i < kTileSide; ++i)
-      rows.push_back(source.parts == 1 ? load(b.constant(i))[0]
+      rows.push_back(source.parts == 1 ? loadWords(b, source, tile, b.constant(i))[0]
                                        : loadVector(b, target, b.add(start, i * kTileSide), 1,
                                                     kTileSide, Value()));
-    rows = transposed(b, rows);
-    for (int64_t i = 0; i < kTileSide; ++i)
-      storeVector(b, rows[i], target, b.add(start, i * kTileSide), 1, Value());
+    storeTransposed(b, rows, target, [&](int64_t i) { return b.add(start, i * kTileSide); });
   }
+}
+
+/// Two tiles of A of bf16 whose rows are walked by unit stride: whole lines are read, since those
+/// of all 32 steps may fall on the same sets of the first cache.
+void packTransposedPair(KernelBuilder& b, const MatrixOperand& source, ArrayRef<TileToPack> tiles,
+                        Value words) {
+  constexpr int64_t kLane = 8;
+  VectorType pair = VectorType::get({kTileSteps}, b.getI16Type());
+  auto row = [&](int64_t step) {
+    Value k = b.add(tiles[0].k0, step), mask;
+    Value rest = b.sub(source.sizeX, tiles[0].x0);
+    if (!source.wholeK)
+      rest = arith::SelectOp::create(b, b.lessThan(k, source.sizeK), rest, b.constant(0));
+    if (!source.wholeK || !source.wholeX)
+      mask = vector::CreateMaskOp::create(b, VectorType::get({kTileSteps}, b.getI1Type()),
+                                          ValueRange{rest});
+    return loadVector(b, source.access,
+                      b.offset(b.add(source.base, tiles[0].x0), k, source.strideK), 1, kTileSteps,
+                      mask);
+  };
+  // Interleaved lane by lane, in one instruction: that leaves the rows of A in another order.
+  SmallVector<int64_t> order[2], rowOf[2];
+  for (int64_t part = 0; part < 2; ++part)
+    for (int64_t lane = 0; lane < kTileSteps; lane += kLane)
+      for (int64_t i = 0; i < kLane / 2; ++i) {
+        int64_t x = lane + part * kLane / 2 + i;
+        order[part].append({x, x + kTileSteps});
+        rowOf[part].push_back(x);
+      }
+  ValueList rows[2];
+  for (int64_t p = 0; p < kTileSide; ++p) {
+    Value even = row(2 * p), odd = row(2 * p + 1);
+    for (int64_t part = 0; part < 2; ++part)
+      rows[part].push_back(asWords(b, vector::ShuffleOp::create(b, pair, even, odd, order[part])));
+  }
+  Access target = asAccess(b, words);
+  for (int64_t part = 0; part < 2; ++part)
+    storeTransposed(b, rows[part], target, [&](int64_t i) {
+      int64_t x = rowOf[part][i];
+      return b.add(tiles[x / kTileSide].at[0], x % kTileSide * kTileSide);
+    });
 }
 
 }  // namespace
@@ -172,14 +233,18 @@ Value tileIndex(KernelBuilder& b, Value x, Value k, int64_t part, int64_t parts,
 
 void packPair(KernelBuilder& b, const MatrixOperand& operand, Value x, Value k, int64_t depth,
               Value words) {
-  for (int64_t half = 0; half < 2; ++half) {
-    ValueList at;
+  SmallVector<TileToPack> tiles(2);
+  for (auto [half, tile] : llvm::enumerate(tiles)) {
+    tile.x0 = b.add(b.mul(x, 2 * kTileSide), half * kTileSide);
+    tile.k0 = b.mul(k, kTileSteps);
     for (int64_t part = 0; part < operand.parts; ++part)
-      at.push_back(b.add(b.mul(tileIndex(b, x, k, part, operand.parts, depth), kTileWords),
-                         half * kTileWords));
-    packTile(b, operand, b.add(b.mul(x, 2 * kTileSide), half * kTileSide), b.mul(k, kTileSteps),
-             words, at);
+      tile.at.push_back(b.add(b.mul(tileIndex(b, x, k, part, operand.parts, depth), kTileWords),
+                              half * kTileWords));
   }
+  bool across = operand.strideX == 1;
+  if (across != operand.isLeft) return packInOrder(b, operand, tiles, words);
+  if (across && operand.parts == 1) return packTransposedPair(b, operand, tiles, words);
+  for (const TileToPack& tile : tiles) packTransposed(b, operand, tile, words);
 }
 
 void packTiles(KernelBuilder& b, const MatrixOperand& operand, Value count, int64_t steps,

@@ -5,14 +5,17 @@
 // left in the cache as bf16, in order, are read in place. The loop over k keeps 2 x 2 tiles of C in
 // registers.
 //
+// A long sum takes several visits of C: in each, 32 rows of A stay in L1 while the panels of B pass
+// by it, from L2 to the registers (kPastL1Attr). Between visits the sums are tiles in scratch
+// memory, in L2, fetched to L1 ahead of their use. Adding to a tile rounds as it does in registers:
+// visits change no bit of products of bf16.
+//
 // Of f32 both operands are three parts of bf16, and the product is the sum of those of parts i and
 // j with i + j <= 2; what is left out is below 2^-26 of |A| |B|. The five small ones are summed
-// over all of k before the large one is added, so that C is rounded as often as by multiplications
-// of bf16: the error is at most that of a sum of f32 in order.
-//
-// Of bf16 K is never split: reloading C costs more than the cache misses it would save. Of f32 it
-// is, where a block of A would outgrow L2.
+// over all of a visit's k before the large one is added, so that C is rounded as often as by
+// multiplications of bf16: the error is at most that of a sum of f32 in order.
 
+#include "compiler/conversion/cpu/lowering_pipeline.h"
 #include "compiler/conversion/cpu/matrix_packing.h"
 #include "mlir/Dialect/AMX/AMXDialect.h"
 #include "mlir/Dialect/Arith/IR/Arith.h"
@@ -30,6 +33,9 @@ constexpr int64_t kSide = kTileSide;
 
 /// Panels whose sums an epilogue gets at once, at most: enough for it to walk memory along rows.
 constexpr int64_t kStripPanels = 8;
+
+/// Bytes of 32 rows of A that stay in L1 while B passes by.
+constexpr int64_t kLeftBytesInL1 = 40 << 10;
 
 int64_t depthTiles(const Product& p) { return divideUp(p.extent(p.k), kTileSteps); }
 int64_t panelCount(const Product& p) { return divideUp(p.extent(p.n), 2 * kSide); }
@@ -49,8 +55,13 @@ PackedOperand packForMatrixTiles(KernelFunction& f, const Product& p) {
   packed.memref = f.sharedScratch;
   TileBuffer buffer = tileBuffer(b, packed.memref, packed.base, tiles);
   MatrixOperand right = matrixOperand(b, p, 1, p.nest.inputs[1].base);
-  b.parallelLoop(panels, tiles * kTileWords >= kParallelWork, [&](Value panel) {
-    b.loop(0, depth, 1, [&](Value k) { packPair(b, right, panel, k, depth, buffer.words); });
+  // In the order in which B lies in memory.
+  bool rowsOfK = std::abs(right.strideK) > std::abs(right.strideX);
+  bool parallel = tiles * kTileWords >= kParallelWork;
+  b.parallelLoop(rowsOfK ? depth : panels, parallel, [&](Value i) {
+    b.loop(0, rowsOfK ? panels : depth, 1, [&](Value j) {
+      packPair(b, right, rowsOfK ? j : i, rowsOfK ? i : j, depth, buffer.words);
+    });
   });
   return packed;
 }
@@ -80,6 +91,10 @@ class MatrixTiles {
     leastRows = m.size ? std::min(m.extent, m.lastSize.value_or(1)) : m.extent;
     inPlace = readsLeftInPlace();
     sumsInPlace = keepsSumsInPlace();
+    int64_t most = std::clamp<int64_t>(divideUp(p.tiling.depth, kTileSteps), 1, depth);
+    visits = divideUp(depth, most);
+    visitDepth = divideUp(depth, visits);
+    visits = divideUp(depth, visitDepth);
   }
 
   LogicalResult emit();
@@ -93,18 +108,38 @@ class MatrixTiles {
     int64_t second, row;
   };
 
+  /// k tiles [first, first + count), which are added at once to the sums of the visits before.
+  struct Visit {
+    Value first;
+    int64_t count;
+    bool isFirst, isLast;
+  };
+  /// Tiles of sums between visits.
+  struct Sums {
+    Value memref, first;
+    /// From a tile to the one below it, to the one on its right, and from row to row.
+    int64_t below, right, row;
+  };
+
   bool readsLeftInPlace() const;
   bool keepsSumsInPlace() const;
-  LeftTiles leftTiles(Value i, Value k, int64_t part);
+  void forEachVisit(function_ref<void(const Visit&)> emit);
+  void packLeft(const Visit& visit);
+  void packRight(const Visit& visit, Value from, Value to);
+  Sums partialSums(Value i, Value j);
+  ValueList sumsBefore(const Visit& visit, Value i, Value j);
+  void keepSums(Value i, Value j, ValueRange sums);
+  void fetchSums(Value i, Value j, const Visit& visit, Value k);
+  LeftTiles leftTiles(const Visit& visit, Value i, Value k, int64_t part);
   Value reserve(int64_t bytes) { return b.add(threadOffset, scratch.reserve(bytes)); }
   Value bf16View(Value memref);
   /// First row of row tile `i`: rows that are used in place overlap those before at the end.
   Value firstRow(Value i);
-  void fetchNext(Value i, Value j, Value k);
-  ValueList multiply(Value i, Value j, ValueRange before = {},
+  void fetchNext(const Visit& visit, Value i, Value j, Value k);
+  ValueList multiply(const Visit& visit, Value i, Value j,
                      function_ref<void(Value)> besides = nullptr);
-  void multiplyInPlace(Value i, Value j);
   void write(Value i, Value j, Value sums);
+  void multiplyGroup(const Visit& visit, Value from, Value to);
   LogicalResult emitStrips(int64_t group);
 
   KernelFunction& f;
@@ -115,9 +150,14 @@ class MatrixTiles {
   Value threadOffset;
   ScratchPlan& scratch;
   bool accumulate;
-  int64_t depth, panels, rowTiles, leastRows;
+  /// k tiles of all visits, of each but the last, and in the buffer of A.
+  int64_t depth, visitDepth, leftDepth;
+  int64_t panels, rowTiles, leastRows, visits;
+  /// Panels whose sums are kept between visits, and the first of them.
+  int64_t groupPanels = 0;
+  Value groupFrom;
   bool inPlace, sumsInPlace;
-  Value rows, usedRowTiles, leftMemref, rightMemref;
+  Value rows, usedRowTiles, leftMemref, leftWords, rightMemref, rightWords, partials;
 };
 
 bool MatrixTiles::readsLeftInPlace() const {
@@ -153,22 +193,109 @@ Value MatrixTiles::firstRow(Value i) {
   return b.minimum(row, b.sub(rows, b.constant(2 * kSide)));
 }
 
-MatrixTiles::LeftTiles MatrixTiles::leftTiles(Value i, Value k, int64_t part) {
+MatrixTiles::LeftTiles MatrixTiles::leftTiles(const Visit& visit, Value i, Value k, int64_t part) {
   if (!inPlace) {
-    Value tile = tileIndex(b, i, k, part, leftParts(p), depth);
+    if (leftDepth == depth) k = b.add(visit.first, k);
+    Value tile = tileIndex(b, i, k, part, leftParts(p), leftDepth);
     return {leftMemref, b.mul(tile, 2 * kTileWords), 2 * kTileWords, kTileSteps};
   }
   int64_t stride = p.nest.inputs[0].strides[p.m];
-  Value at = b.add(b.offset(bases.a, firstRow(i), stride), b.mul(k, kTileSteps));
+  Value at =
+      b.add(b.offset(bases.a, firstRow(i), stride), b.mul(b.add(visit.first, k), kTileSteps));
   return {leftMemref, at, kSide * stride, stride};
 }
 
-/// Fetches lines of row tile i and k tile k of the thread's next rows of A: the part for panel j,
-/// so that all panels together fetch all.
-void MatrixTiles::fetchNext(Value i, Value j, Value k) {
+void MatrixTiles::forEachVisit(function_ref<void(const Visit&)> emit) {
+  Value zero = b.constant(0);
+  if (visits == 1) return emit({zero, depth, true, true});
+  emit({zero, visitDepth, true, false});
+  b.loop(1, visits - 1, 1,
+         [&](Value visit) { emit({b.mul(visit, visitDepth), visitDepth, false, false}); });
+  int64_t before = (visits - 1) * visitDepth;
+  emit({b.constant(before), depth - before, false, true});
+}
+
+/// Packs what a visit, or all of them, read of A.
+void MatrixTiles::packLeft(const Visit& visit) {
+  MatrixOperand a = matrixOperand(b, p, 0, bases.a);
+  a.base = b.offset(a.base, visit.first, kTileSteps * a.strideK);
+  if (!visit.isLast && !p.nest.dims[p.k].size) a.wholeK = true;
+  if (!a.wholeK) a.sizeK = b.sub(a.sizeK, b.mul(visit.first, kTileSteps));
+  packTiles(b, a, usedRowTiles, visit.count, leftDepth, leftWords);
+}
+
+/// Packs what a visit reads of panels [from, to) of B, unless B is packed.
+void MatrixTiles::packRight(const Visit& visit, Value from, Value to) {
+  if (packed) return;
+  MatrixOperand right = matrixOperand(b, p, 1, bases.b);
+  right.base = b.offset(right.base, visit.first, kTileSteps * right.strideK);
+  right.base = b.offset(right.base, from, 2 * kSide * right.strideX);
+  right.sizeX = b.sub(right.sizeX, b.mul(from, 2 * kSide));
+  if (!visit.isLast && !p.nest.dims[p.k].size) right.wholeK = true;
+  if (!right.wholeK) right.sizeK = b.sub(right.sizeK, b.mul(visit.first, kTileSteps));
+  packTiles(b, right, b.sub(to, from), visit.count, visitDepth, rightWords);
+}
+
+MatrixTiles::Sums MatrixTiles::partialSums(Value i, Value j) {
+  if (!sumsInPlace) {
+    Value number = b.add(b.mul(i, groupPanels), b.sub(j, groupFrom));
+    return {partials, b.mul(number, 4 * kTileWords), 2 * kTileWords, kTileWords, kSide};
+  }
+  const Access& c = p.nest.outputs[0].access;
+  int64_t stride = c.strides[p.m];
+  Value first = b.add(b.offset(bases.c, i, 2 * kSide * stride), b.mul(j, 2 * kSide));
+  return {c.memref, first, kSide * stride, kSide, stride};
+}
+
+/// What four tiles of C hold before a visit.
+ValueList MatrixTiles::sumsBefore(const Visit& visit, Value i, Value j) {
+  auto sumType = amx::TileType::get({kSide, kSide}, b.getF32Type());
+  ValueList sums;
+  bool zero = visit.isFirst && !(sumsInPlace && p.nest.outputs[0].init);
+  Sums kept = zero ? Sums() : partialSums(i, j);
+  for (int t = 0; t < 4; ++t) {
+    if (zero) {
+      sums.push_back(amx::TileZeroOp::create(b, sumType));
+      continue;
+    }
+    Value at = b.add(kept.first, t / 2 * kept.below + t % 2 * kept.right);
+    sums.push_back(
+        amx::TileLoadOp::create(b, sumType, kept.memref, ValueRange{at}, b.constant(kept.row)));
+  }
+  return sums;
+}
+
+void MatrixTiles::keepSums(Value i, Value j, ValueRange sums) {
+  Sums kept = partialSums(i, j);
+  for (int t = 0; t < 4; ++t) {
+    Value at = b.add(kept.first, t / 2 * kept.below + t % 2 * kept.right);
+    amx::TileStoreOp::create(b, kept.memref, ValueRange{at}, sums[t], b.constant(kept.row));
+  }
+}
+
+/// Fetches, during k tile `k` of a visit, lines of the sums that are needed after those of panel j.
+void MatrixTiles::fetchSums(Value i, Value j, const Visit& visit, Value k) {
+  if (visit.isFirst || sumsInPlace) return;
+  int64_t lines = divideUp(4 * kSide, visit.count);
+  Value next = b.add(partialSums(i, j).first, 4 * kTileWords);
+  for (int64_t line = 0; line < lines; ++line) {
+    Value at = b.add(next, b.mul(b.add(b.mul(k, lines), line), kSide));
+    memref::PrefetchOp::create(b, partials, ValueRange{at}, /*isWrite=*/false, /*localityHint=*/3,
+                               /*isDataCache=*/true);
+  }
+}
+
+/// Fetches to L2, during k tile `k` of a visit, lines of row tile i of the A that is packed first
+/// for the thread's next rows: the part for panel j, so that all panels together fetch all. What
+/// later visits pack is not fetched: it would push out what this one needs.
+void MatrixTiles::fetchNext(const Visit& visit, Value i, Value j, Value k) {
   const Access& a = p.nest.inputs[0];
   int64_t strideM = a.strides[p.m], strideK = a.strides[p.k];
-  if (p.nextLeft == 0 || (strideM != 1 && strideK != 1)) return;
+  if (inPlace || p.nextLeft == 0 || (strideM != 1 && strideK != 1)) return;
+  if (leftDepth == depth)
+    k = b.add(visit.first, k);
+  else if (!visit.isLast)
+    return;
   constexpr int64_t kLineBytes = 64;
   int64_t lines = divideUp(kTileSteps, panels), elements = kLineBytes / storageBytes(a.element);
   Value corner = b.offset(b.add(bases.a, p.nextLeft), i, 2 * kSide * strideM);
@@ -182,9 +309,9 @@ void MatrixTiles::fetchNext(Value i, Value j, Value k) {
   }
 }
 
-/// Four tiles of C: 32 rows and panel j. What they are added to is zero, or `before`. `besides`
-/// emits what vector units do at each k tile.
-ValueList MatrixTiles::multiply(Value i, Value j, ValueRange before,
+/// Four tiles of C: 32 rows and panel j, after a visit. `besides` emits what vector units do at
+/// each of its k tiles.
+ValueList MatrixTiles::multiply(const Visit& visit, Value i, Value j,
                                 function_ref<void(Value)> besides) {
   auto tileType = amx::TileType::get({kSide, kTileSteps}, b.getBF16Type());
   auto sumType = amx::TileType::get({kSide, kSide}, b.getF32Type());
@@ -192,63 +319,53 @@ ValueList MatrixTiles::multiply(Value i, Value j, ValueRange before,
     return amx::TileLoadOp::create(b, tileType, memref, ValueRange{at}, b.constant(row));
   };
   auto loadLeft = [&](Value k, int64_t part, int half) {
-    LeftTiles a = leftTiles(i, k, part);
+    LeftTiles a = leftTiles(visit, i, k, part);
     return load(a.memref, half ? b.add(a.first, a.second) : a.first, a.row);
   };
+  bool rowsFitL1 = 2 * kMatrixTileBytes * visitDepth * leftParts(p) <= kLeftBytesInL1;
   auto loadRight = [&](Value k, int64_t part, int half) {
-    Value tile = tileIndex(b, j, k, part, rightParts(p), packed ? packed->depth : depth);
-    return load(rightMemref, b.mul(b.add(tile, half), 2 * kTileWords), kTileSteps);
+    Value tile = packed ? tileIndex(b, j, b.add(visit.first, k), part, rightParts(p), packed->depth)
+                        : tileIndex(b, b.sub(j, groupFrom), k, part, rightParts(p), visitDepth);
+    auto right = load(rightMemref, b.mul(b.add(tile, half), 2 * kTileWords), kTileSteps);
+    if (rowsFitL1) right->setAttr(kPastL1Attr, b.getUnitAttr());
+    return right;
   };
   // Parts of A and B. There are eight registers, and four hold sums: two tiles of A stay for the
   // parts of B that they meet, those of B come one by one. With all eight in use LLVM spills.
   using Term = std::pair<int64_t, int64_t>;
-  bool fetches = !inPlace;
+  bool fetches = true;
   auto sumOf = [&](ArrayRef<Term> terms, ValueRange start) {
-    return b.loop(b.constant(0), b.constant(depth), 1, start, [&](Value k, ValueRange current) {
-      ValueList sums(current), left(2);
-      for (auto [number, term] : llvm::enumerate(terms)) {
-        if (number == 0 || terms[number - 1].first != term.first)
-          for (int half = 0; half < 2; ++half) left[half] = loadLeft(k, term.first, half);
-        for (int column = 0; column < 2; ++column) {
-          Value right = loadRight(k, term.second, column);
-          for (int row = 0; row < 2; ++row) {
-            Value& sum = sums[2 * row + column];
-            sum = amx::TileMulFOp::create(b, sumType, left[row], right, sum);
-          }
-        }
-      }
-      if (fetches) fetchNext(i, j, k);
-      if (besides) besides(k);
-      return sums;
-    });
+    return b.loop(b.constant(0), b.constant(visit.count), 1, start,
+                  [&](Value k, ValueRange current) {
+                    ValueList sums(current), left(2);
+                    for (auto [number, term] : llvm::enumerate(terms)) {
+                      if (number == 0 || terms[number - 1].first != term.first)
+                        for (int half = 0; half < 2; ++half)
+                          left[half] = loadLeft(k, term.first, half);
+                      for (int column = 0; column < 2; ++column) {
+                        Value right = loadRight(k, term.second, column);
+                        for (int row = 0; row < 2; ++row) {
+                          Value& sum = sums[2 * row + column];
+                          sum = amx::TileMulFOp::create(b, sumType, left[row], right, sum);
+                        }
+                      }
+                    }
+                    if (fetches) fetchNext(visit, i, j, k);
+                    fetchSums(i, j, visit, k);
+                    if (besides) besides(k);
+                    return sums;
+                  });
   };
   SmallVector<Term> small;
   for (Term term : {Term{0, 2}, {0, 1}, {1, 1}, {1, 0}, {2, 0}})
     if (term.first < leftParts(p) && term.second < rightParts(p)) small.push_back(term);
-  ValueList sums(before);
-  while (sums.size() < 4) sums.push_back(amx::TileZeroOp::create(b, sumType));
+  ValueList sums = sumsBefore(visit, i, j);
   if (!small.empty()) {
     sums = sumOf(small, sums);
     besides = nullptr;
     fetches = false;
   }
   return sumOf(Term{0, 0}, sums);
-}
-
-void MatrixTiles::multiplyInPlace(Value i, Value j) {
-  const LoopOutput& output = p.nest.outputs[0];
-  int64_t stride = output.access.strides[p.m];
-  Value first = b.add(b.offset(bases.c, i, 2 * kSide * stride), b.mul(j, 2 * kSide));
-  auto at = [&](int t) { return b.add(first, t / 2 * kSide * stride + t % 2 * kSide); };
-  auto sumType = amx::TileType::get({kSide, kSide}, b.getF32Type());
-  ValueList before;
-  for (int t = 0; output.init && t < 4; ++t)
-    before.push_back(amx::TileLoadOp::create(b, sumType, output.access.memref, ValueRange{at(t)},
-                                             b.constant(stride)));
-  ValueList totals = multiply(i, j, before);
-  for (int t = 0; t < 4; ++t)
-    amx::TileStoreOp::create(b, output.access.memref, ValueRange{at(t)}, totals[t],
-                             b.constant(stride));
 }
 
 /// Takes 32 x 32 sums from a buffer to C.
@@ -308,9 +425,10 @@ LogicalResult MatrixTiles::emitStrips(int64_t group) {
     while ((last - first) % count != 0) --count;
     int64_t columns = std::min(count * 2 * kSide, end - start), step = roundUp(group, count);
     // Short sums have no room for a strip's rows.
-    bool interleaved = end % (2 * kSide) == 0 && count * depth >= 2 * kSide;
-    // The part of a row that is done at each k tile.
-    int64_t unit = roundUp(divideUp(2 * kSide * columns, count * depth), kSide);
+    int64_t places = count * (depth - (visits - 1) * visitDepth);
+    bool interleaved = end % (2 * kSide) == 0 && places >= 2 * kSide;
+    // The part of a row that is done at each k tile of the last visit.
+    int64_t unit = roundUp(divideUp(2 * kSide * columns, places), kSide);
     while (interleaved && columns % unit != 0) unit += kSide;
     auto finish = [&, segment = segment](ValueRange strip) {
       ProductBlock whole = block;
@@ -332,12 +450,12 @@ LogicalResult MatrixTiles::emitStrips(int64_t group) {
       part.sums.base = b.add(b.mul(b.add(strip[kBase], row), width), column);
       if (failed(p.epilogue->emit(part, segment))) result = failure();
     };
-    auto multiplyStrip = [&](Value i, Value from, ValueRange before) {
+    auto multiplyStrip = [&](const Visit& visit, Value i, Value from, ValueRange before) {
       Value row = b.mul(i, 2 * kSide), half = b.sub(b.constant(2 * kSide), before[kHalf]);
       b.loop(0, count, 1, [&](Value j) {
-        auto besides = [&](Value k) { finishPart(before, b.add(b.mul(j, depth), k)); };
+        auto besides = [&](Value k) { finishPart(before, b.add(b.mul(j, visit.count), k)); };
         function_ref<void(Value)> none = nullptr;
-        ValueList totals = multiply(i, b.add(from, j), {},
+        ValueList totals = multiply(visit, i, b.add(from, j),
                                     interleaved ? function_ref<void(Value)>(besides) : none);
         for (int t = 0; t < 4; ++t)
           amx::TileStoreOp::create(
@@ -354,13 +472,21 @@ LogicalResult MatrixTiles::emitStrips(int64_t group) {
     };
     ValueList none(5, zero);
     ValueList strip = b.loop(
-        b.constant(first), b.constant(last), step, none, [&](Value groupFrom, ValueRange carried) {
-          Value groupTo = b.minimum(b.add(groupFrom, step), b.constant(last));
-          return b.loop(zero, usedRowTiles, 1, carried, [&](Value i, ValueRange carried) {
-            return b.loop(groupFrom, groupTo, count, carried, [&](Value from, ValueRange before) {
-              return multiplyStrip(i, from, before);
+        b.constant(first), b.constant(last), step, none, [&](Value from, ValueRange carried) {
+          Value to = b.minimum(b.add(from, step), b.constant(last));
+          ValueList done;
+          groupFrom = from;
+          forEachVisit([&](const Visit& visit) {
+            if (!visit.isLast) return multiplyGroup(visit, from, to);
+            if (leftDepth < depth) packLeft(visit);
+            packRight(visit, from, to);
+            done = b.loop(zero, usedRowTiles, 1, carried, [&](Value i, ValueRange carried) {
+              return b.loop(from, to, count, carried, [&](Value from, ValueRange before) {
+                return multiplyStrip(visit, i, from, before);
+              });
             });
           });
+          return done;
         });
     if (interleaved) finish(strip);
     start = end;
@@ -368,26 +494,42 @@ LogicalResult MatrixTiles::emitStrips(int64_t group) {
   return result;
 }
 
+/// A visit of the sums of all rows and panels [from, to), which are kept for the next one.
+void MatrixTiles::multiplyGroup(const Visit& visit, Value from, Value to) {
+  if (leftDepth < depth) packLeft(visit);
+  packRight(visit, from, to);
+  b.loop(b.constant(0), usedRowTiles, 1, [&](Value i) {
+    b.loop(from, to, 1, [&](Value j) { keepSums(i, j, multiply(visit, i, j)); });
+  });
+}
+
 LogicalResult MatrixTiles::emit() {
   Value zero = b.constant(0);
-  int64_t panelTiles = depth * 2 * rightParts(p);
-  int64_t group = std::max<int64_t>(1, p.tiling.group / (2 * kSide));
+  int64_t group = std::clamp<int64_t>(p.tiling.group / (2 * kSide), 1, panels);
+  groupPanels = p.epilogue ? group + kStripPanels - 1 : group;
+  // A visit's A is packed when it comes, unless it comes for several groups of panels.
+  bool oneGroup = group == panels && (!p.epilogue || p.epilogue->ends.size() == 1);
+  leftDepth = oneGroup ? visitDepth : depth;
   if (inPlace) {
+    leftDepth = depth;
     leftMemref = bf16View(p.nest.inputs[0].memref);
   } else {
-    int64_t tiles = rowTiles * depth * 2 * leftParts(p);
+    int64_t tiles = rowTiles * leftDepth * 2 * leftParts(p);
     TileBuffer left = tileBuffer(b, f.threadScratch, reserve(tiles * kMatrixTileBytes), tiles);
-    leftMemref = left.tiles;
-    packTiles(b, matrixOperand(b, p, 0, bases.a), usedRowTiles, depth, depth, left.words);
+    leftMemref = left.tiles, leftWords = left.words;
+    if (leftDepth == depth) packLeft({zero, depth, true, true});
   }
   if (packed) {
     int64_t tiles = panels * packed->depth * 2 * rightParts(p);
     rightMemref = tileBuffer(b, packed->memref, packed->base, tiles).tiles;
   } else {
-    int64_t tiles = panels * panelTiles;
+    int64_t tiles = std::min(groupPanels, panels) * visitDepth * 2 * rightParts(p);
     TileBuffer right = tileBuffer(b, f.threadScratch, reserve(tiles * kMatrixTileBytes), tiles);
-    rightMemref = right.tiles;
-    packTiles(b, matrixOperand(b, p, 1, bases.b), b.constant(panels), depth, depth, right.words);
+    rightMemref = right.tiles, rightWords = right.words;
+  }
+  if (visits > 1 && !sumsInPlace) {
+    int64_t elements = rowTiles * groupPanels * 4 * kTileWords;
+    partials = b.view(f.threadScratch, reserve(elements * sizeof(float)), elements, b.getF32Type());
   }
   if (p.epilogue) return emitStrips(group);
   auto block = MemRefType::get({2 * kSide, 2 * kSide}, b.getF32Type());
@@ -396,15 +538,20 @@ LogicalResult MatrixTiles::emit() {
   Value sums = b.view(f.threadScratch, offset, 4 * kSide * kSide, b.getF32Type());
   b.loop(0, panels, group, [&](Value from) {
     Value to = b.minimum(b.add(from, group), b.constant(panels));
-    b.loop(zero, usedRowTiles, 1, [&](Value i) {
-      b.loop(from, to, 1, [&](Value j) {
-        if (sumsInPlace) return multiplyInPlace(i, j);
-        ValueList totals = multiply(i, j);
-        for (int t = 0; t < 4; ++t)
-          amx::TileStoreOp::create(b, tiles,
-                                   ValueRange{b.constant(t / 2 * kSide), b.constant(t % 2 * kSide)},
-                                   totals[t]);
-        write(i, j, sums);
+    groupFrom = from;
+    forEachVisit([&](const Visit& visit) {
+      if (!visit.isLast || sumsInPlace) return multiplyGroup(visit, from, to);
+      if (leftDepth < depth) packLeft(visit);
+      packRight(visit, from, to);
+      b.loop(zero, usedRowTiles, 1, [&](Value i) {
+        b.loop(from, to, 1, [&](Value j) {
+          ValueList totals = multiply(visit, i, j);
+          for (int t = 0; t < 4; ++t)
+            amx::TileStoreOp::create(
+                b, tiles, ValueRange{b.constant(t / 2 * kSide), b.constant(t % 2 * kSide)},
+                totals[t]);
+          write(i, j, sums);
+        });
       });
     });
   });
@@ -427,29 +574,8 @@ void packTilesInto(KernelFunction& f, const Product& p, const PackedOperand& buf
 LogicalResult emitMatrixTiles(KernelFunction& f, Product& p, const ProductBases& bases,
                               std::optional<PackedOperand> packed, Value threadOffset,
                               ScratchPlan& scratch, bool accumulate) {
-  KernelBuilder& b = f.b;
   f.usesTiles = true;
-  int64_t extent = p.extent(p.k), depth = p.tiling.depth;
-  if (p.epilogue || p.nest.dims[p.k].size || depth >= extent)
-    return MatrixTiles(f, p, bases, packed, threadOffset, scratch, accumulate).emit();
-  LogicalResult result = success();
-  auto part = [&](Value from, int64_t steps) {
-    Product mine = p;
-    mine.nest.dims[p.k].extent = steps;
-    ProductBases at = bases;
-    at.a = b.offset(bases.a, from, p.nest.inputs[0].strides[p.k]);
-    at.b = b.offset(bases.b, from, p.nest.inputs[1].strides[p.k]);
-    std::optional<PackedOperand> right = packed;
-    if (right) right->base = b.add(packed->base, b.mul(from, 2 * kMatrixTileBytes / kTileSteps));
-    ScratchPlan own = scratch;
-    if (failed(MatrixTiles(f, mine, at, right, threadOffset, own, accumulate).emit()))
-      result = failure();
-    f.thread.growTo(own.size());
-  };
-  int64_t whole = extent / depth * depth;
-  b.loop(0, whole, depth, [&](Value from) { part(from, depth); });
-  if (whole != extent) part(b.constant(whole), extent - whole);
-  return result;
+  return MatrixTiles(f, p, bases, packed, threadOffset, scratch, accumulate).emit();
 }
 
 }  // namespace weir

@@ -209,7 +209,7 @@ LogicalResult emitProductTile(KernelFunction& f, Product p, std::optional<Packed
   ScratchPlan mine = scratch;
   if (p.tiling == Tiling()) decideBlockTiling(b.target, p);
   // Where C is visited several times it holds its initial values first.
-  bool accumulate = !p.epilogue && p.extent(p.k) > p.tiling.depth;
+  bool accumulate = !p.matrixTiles && p.extent(p.k) > p.tiling.depth;
   for (size_t d : p.outer) accumulate |= p.nest.dims[d].reduction;
   if (accumulate && failed(initialize(f, p))) return failure();
   LogicalResult result = success();

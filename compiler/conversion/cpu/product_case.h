@@ -32,7 +32,6 @@ struct ProductCase {
     p.matrixTiles = level == IsaLevel::Amx && (narrow || repaysMatrixTiles(m, n, k));
     p.packedBytes = narrow && p.matrixTiles ? 2 : p.matrixTiles ? 6 : 4;
     p.multiplications = narrow || !p.matrixTiles ? 1 : 6;
-    p.wholeSums = withActivation;
     p.leftBytes = p.rightBytes = narrow ? 2 : 4;
     p.leftAlongK = leftAlongK, p.rightAlongK = rightAlongK;
     p.splittable = !withActivation;

@@ -39,7 +39,6 @@ TiledProduct describe(const Product& p, const CpuTarget& target) {
   } else {
     shape.packedBytes = storageBytes(p.compute);
   }
-  shape.wholeSums = p.epilogue || p.nest.dims[p.k].size;
   shape.leftBytes = storageBytes(left.element);
   shape.rightBytes = storageBytes(right.element);
   shape.sumBytes = storageBytes(p.nest.outputs[0].access.element);

@@ -22,11 +22,6 @@ bool splitsSum(const TiledProduct& p) {
   return p.splittable && p.k >= 512 && p.k >= p.m && p.k >= p.n && p.m * p.n <= (int64_t(1) << 20);
 }
 
-/// Whether C is visited once: reloading it costs more than the cache misses it would save.
-bool keepsSums(const TiledProduct& p) {
-  return p.matrixTiles && (p.multiplications == 1 || p.wholeSums);
-}
-
 }  // namespace
 
 bool repaysMatrixTiles(int64_t m, int64_t n, int64_t k) {
@@ -60,16 +55,13 @@ Tiling roundToTiles(const TiledProduct& p, Tiling asked) {
   if (asked.group) asked.group = roundUp(std::min(p.n, asked.group), columns);
   if (asked.parts) asked.parts = divideUp(p.k, stepsOfPart(p, asked.parts));
   if (asked.depth) asked.depth = std::min(p.k, asked.depth);
-  if (keepsSums(p))
-    asked.depth = p.k;
-  else if (p.matrixTiles && asked.depth && asked.depth < p.k)
+  if (p.matrixTiles && asked.depth && asked.depth < p.k)
     asked.depth = std::min(p.k, roundUp(asked.depth, 32));
   return asked;
 }
 
 int64_t scratchBytes(const TiledProduct& p, const Tiling& t) {
-  int64_t steps = stepsOfPart(p, t.parts);
-  if (!keepsSums(p)) steps = std::min(steps, t.depth);
+  int64_t steps = std::min(stepsOfPart(p, t.parts), t.depth);
   // Where rows of a part are taken block by block, B is packed for all of its terms.
   int64_t rightSteps = t.parts > 1 && t.rows < p.m ? stepsOfPart(p, t.parts) : steps;
   int64_t bytes = (t.rows * steps + std::min(t.columns, p.n) * rightSteps) * p.packedBytes;
@@ -94,18 +86,20 @@ std::vector<Tiling> candidateTilings(const TiledProduct& p, Tiling asked) {
   int64_t tile = tileRowsOf(p), width = tileColumnsOf(p);
   std::vector<int64_t> rows, columns = {p.n}, groups, depths, parts;
   // Blocks of columns are for those that have too few rows.
-  if (divideUp(p.m, tile) * p.copies < 2 * CpuTarget::kWorkers)
+  int64_t blockRows = p.matrixTiles ? kProductRows : tile;
+  if (divideUp(p.m, blockRows) * p.copies < 2 * CpuTarget::kWorkers)
     for (int64_t blocks : {2, 4, 8, 16})
       if (p.n / blocks >= 4 * width) columns.push_back(roundUp(divideUp(p.n, blocks), 4 * width));
   for (int64_t tiles : {1, 2, 3, 4, 6, 8, 12, 16, 24, 32}) rows.push_back(tiles * tile);
   rows.push_back(p.m);
   for (int64_t columns : {2, 4, 8, 16, 32, 64}) groups.push_back(columns * width);
   groups.push_back(p.n);
-  if (keepsSums(p))
-    depths = {p.k};
+  if (!p.matrixTiles)
+    depths = {128, 192, 256, 384, 512};
+  else if (p.multiplications == 1)
+    depths = {256, 384, 512, 1024};
   else
-    depths = p.matrixTiles ? std::vector<int64_t>{256, 384, 512, 1024, p.k}
-                           : std::vector<int64_t>{128, 192, 256, 384, 512};
+    depths = {128, 256, 384, 512, 1024, p.k};
   parts = {1};
   if (p.splittable)
     for (int64_t count : {2, 4, 8, 16, 32, 64})
@@ -140,23 +134,21 @@ struct TileFigures {
 
 /// The part of a step of matrix tiles that is loading them, however often they are multiplied.
 constexpr double kLoadShare = 0.4;
-constexpr double kStepSeconds = 5.4e-8, kRegisterStepSeconds = 5.4e-9;
-constexpr double kFarSeconds = 2.3e-11, kNearSeconds = 1.6e-11, kPackedSeconds = 3.6e-11,
-                 kTransposedSeconds = 1.2e-10, kRunSeconds = 1e-8, kWrittenSeconds = 1e-10,
-                 kPieceSeconds = 1.2e-8, kAgainSeconds = 8.2e-11, kCombinedSeconds = 1.2e-10,
-                 kRegionSeconds = 3e-6;
 
-constexpr TileFigures figuresWith(double stepSeconds) {
+// Steps, far, near, packed, transposed, runs, written, pieces, again, combined, regions.
+constexpr TileFigures kMatrixFigures = {
+    2e6, 40 << 10, {4.0e-8, 2.6e-11, 9e-12, 9e-11, 6e-11, 6e-9, 6e-11, 7e-9, 1e-11, 1.2e-10, 5e-6}};
+
+constexpr TileFigures registerFigures(double stepSeconds) {
   return {2e6,
           1e5,
-          {stepSeconds, kFarSeconds, kNearSeconds, kPackedSeconds, kTransposedSeconds, kRunSeconds,
-           kWrittenSeconds, kPieceSeconds, kAgainSeconds, kCombinedSeconds, kRegionSeconds}};
+          {stepSeconds, 2.3e-11, 1.6e-11, 3.6e-11, 1.2e-10, 1e-8, 1e-10, 1.2e-8, 8.2e-11, 1.2e-10,
+           3e-6}};
 }
 
-constexpr TileFigures kMatrixFigures = figuresWith(kStepSeconds);
-constexpr TileFigures kRegisterFigures = figuresWith(kRegisterStepSeconds);
+constexpr TileFigures kRegisterFigures = registerFigures(5.4e-9);
 /// 12 multiplications of vectors instead of 28.
-constexpr TileFigures kAvx2Figures = figuresWith(kRegisterStepSeconds * 12 / 28);
+constexpr TileFigures kAvx2Figures = registerFigures(5.4e-9 * 12 / 28);
 
 const TileFigures& figuresOf(const TiledProduct& p) {
   if (p.matrixTiles) return kMatrixFigures;
@@ -177,6 +169,40 @@ double real(int64_t value) { return static_cast<double>(value); }
 
 }  // namespace
 
+namespace {
+
+/// Bytes that matrix tiles move in a block of C, with `ahead` if B was packed before.
+void addMatrixBytes(const TiledProduct& p, const Tiling& t, bool ahead, TileWork& work) {
+  auto missed = [](double bytes) { return missing(kMatrixFigures, bytes); };
+  int64_t steps = roundUp(stepsOfPart(p, t.parts), 32),
+          visits = divideUp(steps, roundUp(t.depth, 32)),
+          columns = roundUp(std::min(p.n, t.columns), 32),
+          rows = roundUp(std::min(p.m, t.rows), 32),
+          group = std::min(roundUp(t.group, 32), columns), groups = divideUp(columns, group);
+  double bytes = real(p.packedBytes), depth = real(steps) / real(visits),
+         left = real(rows * steps) * bytes, right = real(columns * steps) * bytes;
+  // Of a visit: the group of B and the A that it packs, a tile of rows of that, and its sums.
+  double rightGroup = real(group) * depth * bytes, leftTile = 32 * depth * bytes,
+         visitLeft = groups > 1 ? left : real(rows) * depth * bytes,
+         sums = visits > 1 ? real(rows * group * 4) : 0;
+  double* count = work.count;
+  // Packed B comes once for each block, and for each tile of rows if its group doesn't stay.
+  if (ahead) {
+    double fromMemory = 1 + 2 * std::clamp(right / kMemoryBytes - 1, 0.0, 1.0);
+    count[TileWork::kFar] += fromMemory * right * missed(right + left);
+  }
+  count[TileWork::kFar] +=
+      right * real(rows / 32 - 1) * missed(rightGroup + leftTile + 2 * sums * 32 / real(rows));
+  // A is written, and read for each group.
+  count[TileWork::kFar] += left * real(groups) * missed(visitLeft + rightGroup);
+  if (leftTile > kMatrixFigures.nearBytes) count[TileWork::kNear] += left * real(columns / 32);
+  double again = 2 * real(rows * columns * 4) * real(visits - 1);
+  count[TileWork::kAgain] += again;
+  count[TileWork::kFar] += again * missed(sums + visitLeft + rightGroup);
+}
+
+}  // namespace
+
 TileWork workOf(const TiledProduct& p, const Tiling& t, int64_t threads) {
   const TileFigures& figures = figuresOf(p);
   auto missed = [&](double bytes) { return missing(figures, bytes); };
@@ -184,7 +210,7 @@ TileWork workOf(const TiledProduct& p, const Tiling& t, int64_t threads) {
   int64_t steps = stepsOfPart(p, t.parts), columns = std::min(p.n, t.columns),
           rows = std::min(p.m, t.rows), group = std::min(roundUp(t.group, width), columns),
           padded = p.matrixTiles ? roundUp(steps, 32) : steps;
-  int64_t visits = keepsSums(p) ? 1 : divideUp(steps, t.depth), depth = divideUp(padded, visits);
+  int64_t visits = divideUp(steps, t.depth), depth = divideUp(padded, visits);
   int64_t rowBlocks = divideUp(p.m, rows), columnBlocks = divideUp(p.n, columns),
           groups = divideUp(columns, group), rowTiles = divideUp(rows, tile);
   // Blocks are counted for one part of the sums; a worker takes all blocks of a part.
@@ -209,24 +235,28 @@ TileWork workOf(const TiledProduct& p, const Tiling& t, int64_t threads) {
   // it doesn't, is written, and read for each group.
   bool once = p.fixedRight && columnBlocks == 1 && blocks > 1 && t.parts == 1;
   bool ahead = once || (t.parts > 1 && rowBlocks > 1);
-  double between = ahead ? right + left * real(visits) : right / real(visits) + left;
-  double fromMemory = 1 + 2 * std::clamp(right / kMemoryBytes - 1, 0.0, 1.0);
-  count[TileWork::kFar] =
-      fromMemory * right * (missed(between) + real(rowTiles - 1) * missed(rightGroup + leftTile)) +
-      left * real(visits * (groups + 1)) * missed(left + (groups > 1 ? rightGroup : leftTile));
-  if (left > figures.nearBytes) count[TileWork::kNear] = 2 * left * real(visits);
+  if (p.matrixTiles) {
+    addMatrixBytes(p, t, ahead, work);
+  } else {
+    double between = ahead ? right + left * real(visits) : right / real(visits) + left;
+    double fromMemory = 1 + 2 * std::clamp(right / kMemoryBytes - 1, 0.0, 1.0);
+    count[TileWork::kFar] =
+        fromMemory * right *
+            (missed(between) + real(rowTiles - 1) * missed(rightGroup + leftTile)) +
+        left * real(visits * (groups + 1)) * missed(left + (groups > 1 ? rightGroup : leftTile));
+    if (left > figures.nearBytes) count[TileWork::kNear] = 2 * left * real(visits);
+    count[TileWork::kAgain] = 2 * sums * real(visits - 1) * missed(sums + rightGroup);
+  }
   double read = usedRows * real(steps * p.leftBytes);
   if (!p.matrixTiles && !p.copiesLeft)
     count[TileWork::kFar] += read;
   else
     count[p.matrixTiles && !p.leftAlongK ? TileWork::kTransposed : TileWork::kPacked] += read;
   count[TileWork::kRuns] = p.leftAlongK ? usedRows * real(visits) : real(steps);
-  count[TileWork::kWritten] = sums;
+  // What is as large as this goes to memory.
+  double result = real(p.m) * real(p.n * p.sumBytes);
+  count[TileWork::kWritten] = sums * (1 + 2 * std::clamp(result / 32e6 - 1, 0.0, 1.0));
   count[TileWork::kPieces] = usedRows * real(groups * visits);
-  // Matrix tiles go to C by way of a buffer, wherever C is. Parts lie in scratch memory, which the
-  // last product has left in a cache.
-  double visited = p.matrixTiles ? (t.parts > 1 ? 0.3 : 1.0) : missed(sums + rightGroup);
-  count[TileWork::kAgain] = 2 * sums * real(visits - 1) * visited;
   double turns = std::ceil(tasks / real(threads)) * blocks * parts / tasks;
   for (double& each : work.count) each *= turns;
   // B is packed once, for each part, or for each block.
@@ -295,7 +325,9 @@ Tiling fixedTiling(const TiledProduct& p, Tiling asked) {
     if (blocks < CpuTarget::kWorkers && p.n >= 8 * width)
       t.columns = roundUp(divideUp(p.n, divideUp(wanted, blocks)), 4 * width);
   }
-  if (!t.depth && p.matrixTiles)
+  if (!t.depth && p.matrixTiles && p.multiplications == 1)
+    t.depth = 512;
+  else if (!t.depth && p.matrixTiles)
     t.depth = std::max<int64_t>(128, kLeftBytes / (t.rows * p.packedBytes) / 128 * 128);
   if (!t.depth) t.depth = kDepth;
   t.depth = std::min(t.depth, p.k);

@@ -21,8 +21,6 @@ struct TiledProduct {
   IsaLevel level = IsaLevel::Avx512;
   /// By AMX tiles rather than by vector registers.
   bool matrixTiles = false;
-  /// Matrix tiles only: C must be visited once.
-  bool wholeSums = false;
   /// Multiplications of tiles for each step of k, and bytes of an element of packed operands.
   int64_t multiplications = 1, packedBytes = 4;
   /// Bytes of an element of A and B in memory, and of C.
