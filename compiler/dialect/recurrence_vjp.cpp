@@ -4,7 +4,8 @@
 // the cotangents of the outputs and of the state after a step, that of the state before it, and
 // writes down what came in. With those known, all steps are independent rows: the step is applied
 // once more, to batch x time rows, and differentiated there, which gives the cotangents of the
-// inputs and of the captured tensors as large products.
+// inputs and of the captured tensors as large products. Products of the step itself are taken from
+// there, too, instead of being computed again along time.
 
 #include "compiler/dialect/linalg_builder.h"
 #include "compiler/dialect/op_support.h"
@@ -170,6 +171,50 @@ RecurrenceOp withStateOutputs(RecurrenceOp op, ArrayRef<unsigned> missing) {
   return wide;
 }
 
+/// A value of the step that a product gave, and its counterpart where all steps are rows.
+struct HoistedProduct {
+  Value inStep, onRows;
+};
+
+/// What reads `value` alone and computes it further, element by element; null if nothing does.
+Operation* elementwiseUser(Value value) {
+  Operation* user = value.hasOneUse() ? *value.user_begin() : nullptr;
+  if (!user || user->getNumResults() != 1) return nullptr;
+  auto generic = dyn_cast<linalg::GenericOp>(user);
+  bool elementwise =
+      generic ? generic.getNumReductionLoops() == 0 : OpTrait::hasElementwiseMappableTraits(user);
+  auto shape = [](Value v) { return cast<ShapedType>(v.getType()).getShape(); };
+  return elementwise && shape(user->getResult(0)) == shape(value) ? user : nullptr;
+}
+
+/// Products of the step, whose states are known by now: as rows of one large product they take far
+/// less time than one by one. `rows` is the same block, of the same ops, on `time` times as many
+/// rows. They are taken where they are narrowest.
+SmallVector<HoistedProduct> findProducts(Block& step, Block& rows, int64_t time) {
+  SmallVector<HoistedProduct> found;
+  DenseMap<Value, Value> onRows;
+  for (auto [op, rowsOp] : llvm::zip_equal(step, rows))
+    for (auto [value, rowsValue] : llvm::zip_equal(op.getResults(), rowsOp.getResults()))
+      onRows[value] = rowsValue;
+  for (auto product : step.getOps<linalg::GenericOp>()) {
+    if (product.getNumDpsInputs() != 2 || product.getNumResults() != 1 ||
+        product.getNumReductionLoops() == 0)
+      continue;
+    Value narrowest = product.getResult(0);
+    for (Operation* next = elementwiseUser(narrowest); next;
+         next = elementwiseUser(next->getResult(0))) {
+      auto bits = [](Value v) { return getElementTypeOrSelf(v.getType()).getIntOrFloatBitWidth(); };
+      if (bits(next->getResult(0)) < bits(narrowest)) narrowest = next->getResult(0);
+    }
+    SmallVector<int64_t> shape(shapeOf(narrowest));
+    if (shape.empty()) continue;
+    shape[0] *= time;
+    if (shapeOf(onRows[narrowest]) == ArrayRef<int64_t>(shape))
+      found.push_back({narrowest, onRows[narrowest]});
+  }
+  return found;
+}
+
 }  // namespace
 
 LogicalResult RecurrenceOp::buildVjp(OpBuilder& b, ValueRange cotangents,
@@ -211,11 +256,32 @@ LogicalResult RecurrenceOp::buildVjp(OpBuilder& b, ValueRange cotangents,
     finalCotangents.push_back(cotangent ? cotangent : l.filledLike(0, getInitial()[s]));
   }
 
-  // Part one, in the other direction: inputs are (x, states before, output cotangents[, mask]), the
-  // state is the cotangent of the state after the step, and the outputs are what it was.
+  // The step on one time, and on all of them as rows.
+  SmallVector<Value> rowArguments;
+  for (Value input : getInputs()) rowArguments.push_back(asRows(l, input));
+  for (Value state : before) rowArguments.push_back(asRows(l, state));
+  llvm::append_range(rowArguments, getCaptured());
+  Region stepRegion, rowsRegion;
+  FailureOr<Block*> step = stepOn(b, *this, stepRegion, getStep().getArgumentTypes()),
+                    rows = stepOn(b, *this, rowsRegion, ValueRange(rowArguments).getTypes());
+  if (failed(step) || failed(rows)) return failure();
+  RegionVjp rowsVjp(b, **rows, rowArguments);
+  SmallVector<HoistedProduct> products = findProducts(**step, **rows, shapeOf(getInputs()[0])[1]);
+
+  // Part one, in the other direction: inputs are (x, states before, output cotangents, products[,
+  // mask]), the state is the cotangent of the state after the step, and the outputs are what it
+  // was.
   SmallVector<Value> reverseInputs(getInputs());
   reverseInputs.append(before);
   reverseInputs.append(outputCotangents);
+  for (const HoistedProduct& product : products) {
+    Value all = rowsVjp.primal(product.onRows);
+    SmallVector<int64_t> shape(shapeOf(all));
+    ArrayRef<int64_t> first = shapeOf(getInputs()[0]);
+    shape[0] = first[0];
+    shape.insert(shape.begin() + 1, first[1]);
+    reverseInputs.push_back(l.reshape(all, shape));
+  }
   if (mask) reverseInputs.push_back(mask);
   SmallVector<Type> resultTypes;
   for (unsigned s = 0; s < numStates; ++s) resultTypes.push_back(states[s].getType());
@@ -234,23 +300,22 @@ LogicalResult RecurrenceOp::buildVjp(OpBuilder& b, ValueRange cotangents,
     next += numStates;
     SmallVector<Value> stepCotangents(arguments.slice(next, numOutputs));
     next += numOutputs;
+    auto productArguments = arguments.slice(next, products.size());
+    next += products.size();
     Value maskNow = mask ? Value(arguments[next++]) : Value();
     SmallVector<Value> carried(arguments.slice(next, numStates));
     next += numStates;
     llvm::append_range(stepArguments, arguments.drop_front(next));
     stepCotangents.append(carried);
 
-    Region scratch;
-    SmallVector<Type> stepTypes =
-        llvm::map_to_vector(stepArguments, [](Value v) { return v.getType(); });
-    FailureOr<Block*> step = stepOn(b, *this, scratch, stepTypes);
-    if (failed(step)) return failure();
     b.setInsertionPointToEnd(block);
     RegionVjp vjp(b, **step, stepArguments);
     SmallVector<bool> needed(stepArguments.size(), false);
     std::fill_n(needed.begin() + numInputs, numStates, true);
     SmallVector<Value> argumentCotangents;
     if (failed(vjp.pullBack(stepCotangents, needed, argumentCotangents))) return failure();
+    for (auto [product, argument] : llvm::zip_equal(products, productArguments))
+      vjp.primal(product.inStep).replaceAllUsesWith(argument);
     SmallVector<Value> results = carried;
     for (unsigned s = 0; s < numStates; ++s) {
       Value cotangent = argumentCotangents[numInputs + s];
@@ -264,24 +329,13 @@ LogicalResult RecurrenceOp::buildVjp(OpBuilder& b, ValueRange cotangents,
   }
 
   // Part two: all steps as rows.
-  SmallVector<Value> rowArguments, rowCotangents;
-  for (Value input : getInputs()) rowArguments.push_back(asRows(l, input));
-  for (Value state : before) rowArguments.push_back(asRows(l, state));
-  llvm::append_range(rowArguments, getCaptured());
+  SmallVector<Value> rowCotangents;
   for (Value cotangent : outputCotangents) rowCotangents.push_back(asRows(l, cotangent));
   for (Value carried : reverse.getOutputs()) rowCotangents.push_back(asRows(l, carried));
   SmallVector<Value> gradients;
-  {
-    Region scratch;
-    SmallVector<Type> types =
-        llvm::map_to_vector(rowArguments, [](Value v) { return v.getType(); });
-    FailureOr<Block*> step = stepOn(b, *this, scratch, types);
-    if (failed(step)) return failure();
-    RegionVjp vjp(b, **step, rowArguments);
-    SmallVector<bool> needed(rowArguments.size(), true);
-    std::fill_n(needed.begin() + numInputs, numStates, false);
-    if (failed(vjp.pullBack(rowCotangents, needed, gradients))) return failure();
-  }
+  SmallVector<bool> needed(rowArguments.size(), true);
+  std::fill_n(needed.begin() + numInputs, numStates, false);
+  if (failed(rowsVjp.pullBack(rowCotangents, needed, gradients))) return failure();
   for (unsigned i = 0; i < numInputs; ++i)
     operandCotangents.push_back(gradients[i] ? l.reshape(gradients[i], shapeOf(getInputs()[i]))
                                              : Value());

@@ -143,3 +143,35 @@ func.func @scan(%a: tensor<2x40x3xf32> {weir.param = "a"}, %b: tensor<2x40x3xf32
   %y, %last = weir.scan(%a, %b) : (tensor<2x40x3xf32>, tensor<2x40x3xf32>) -> (tensor<2x40x3xf32>, tensor<2x3xf32>)
   return %y : tensor<2x40x3xf32>
 }
+
+// -----
+
+// The product in the step of a recurrence is computed for all times at once: along time only the one that carries cotangents
+// is left.
+
+// CHECK-LABEL: func.func @recurrence
+// CHECK: %[[ALL:.*]] = linalg.generic {{.*}} ins(%{{.*}}, %arg1 : tensor<10x4xf32>, tensor<4x4xf32>)
+// CHECK: %[[TIMES:.*]] = tensor.expand_shape %[[ALL]]
+// CHECK: weir.recurrence ({{.*}}, %[[P:.*]] = %[[TIMES]] : tensor<2x5x4xf32>) from {{.*}} reverse {
+// CHECK-NEXT: arith.addf %[[P]], %
+// CHECK: linalg.generic {{.*}}"reduction"
+// CHECK-NOT: "reduction"
+// CHECK: weir.yield
+func.func @recurrence(%x: tensor<2x5x4xf32> {weir.input = "x"}, %w: tensor<4x4xf32> {weir.param = "w"})
+    -> (tensor<f32> {weir.output = "loss"}) {
+  %zeros = arith.constant dense<0.0> : tensor<2x4xf32>
+  %y, %last = weir.recurrence (%xt = %x : tensor<2x5x4xf32>) from (%h = %zeros : tensor<2x4xf32>) using (%u = %w : tensor<4x4xf32>) {
+    %a = weir.linear %h params(%u : tensor<4x4xf32>) : tensor<2x4xf32>
+    %s = arith.addf %a, %xt : tensor<2x4xf32>
+    %n = math.tanh %s : tensor<2x4xf32>
+    weir.yield %n, %n : tensor<2x4xf32>, tensor<2x4xf32>
+  } -> tensor<2x5x4xf32>, tensor<2x4xf32>
+  %zero = arith.constant dense<0.0> : tensor<f32>
+  %loss = linalg.generic {indexing_maps = [affine_map<(b, t, d) -> (b, t, d)>, affine_map<(b, t, d) -> ()>],
+      iterator_types = ["reduction", "reduction", "reduction"]} ins(%y : tensor<2x5x4xf32>) outs(%zero : tensor<f32>) {
+  ^bb0(%a: f32, %o: f32):
+    %0 = arith.addf %o, %a : f32
+    linalg.yield %0 : f32
+  } -> tensor<f32>
+  return %loss : tensor<f32>
+}
