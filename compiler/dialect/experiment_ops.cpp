@@ -187,6 +187,7 @@ LogicalResult TrainOp::verify() {
                              {"clip", Kind::Positive},
                              {"clip_kind", Kind::Choice, {"global", "local"}},
                              {"accumulate", Kind::AtLeastOne},
+                             {"logits", Kind::Choice, {"auto", "stored", "recomputed"}},
                              {"state", Kind::Choice, {"reset", "carry"}},
                              {"windows", Kind::AtLeastOne},
                              {"lookback", Kind::AtLeastOne},

@@ -132,6 +132,7 @@ def Weir_TrainOp : Weir_SettingsOp<"train", [HasParent<"ExperimentOp">]> {
     | `clip` | none | the largest norm of a gradient; a larger one is scaled down to it |
     | `clip_kind` | "global" | whose norm that is: that of all parameters together, or with "local" each parameter's own |
     | `accumulate` | 1 | batches whose gradients are averaged for one step |
+    | `logits` | "auto" | "stored": the loss reads the head's logits from memory; "recomputed": they are never stored, and backward computes them again; "auto": what `weir-fuse-loss` takes for better |
     | `state` | "reset" | "carry": a batch goes on with the states that the batch before it ended with |
     | `windows` | 1 | with "carry": batches, one after the other, that a step trains as one long window |
     | `lookback` | `windows` times the length of a batch | with "carry": tokens that attention without a bound of its own sees, the present one included |

@@ -21,6 +21,15 @@ static void printFiveOfOne(OpAsmPrinter& printer, Operation*, Type a, Type, Type
   printer << a;
 }
 
+/// custom<ThreeOfOne>: three results of one type.
+static ParseResult parseThreeOfOne(OpAsmParser& parser, Type& a, Type& b, Type& c) {
+  if (parser.parseType(a)) return failure();
+  b = c = a;
+  return success();
+}
+
+static void printThreeOfOne(OpAsmPrinter& printer, Operation*, Type a, Type, Type) { printer << a; }
+
 }  // namespace weir
 
 #define GET_OP_CLASSES
@@ -63,26 +72,10 @@ Cost CrossEntropyOp::cost() {
 
 namespace {
 
-/// What loss and gradient share, over (batch, time, vocabulary).
-struct Terms {
-  Terms(OpBuilder& b, CrossEntropyOp op)
-      : l(b, op.getLoc()),
-        logits(op.getLogits()),
-        targets(op.getTargets()),
-        shape(shapeOf(op.getLogits())),
-        element(accumulatorType(getElementTypeOrSelf(op.getLogits().getType()))),
-        all(l.identity(3)),
-        row(l.map(3, {0, 1})) {
-    peak = l.maximum(shape, {2}, element, logits, all,
-                     [&](ElementwiseBuilder e, ValueRange v) { return e.cast(v[0], element); });
-    sums = l.sum(shape, {2}, element, {logits, peak}, {all, row},
-                 [&](ElementwiseBuilder e, ValueRange v) {
-                   return e.exp(e.sub(e.cast(v[0], element), v[1]));
-                 });
-    // 1 for a target that counts.
-    Value mask = masked([&](ElementwiseBuilder e, Value one, ValueRange) { return one; }, {});
-    count = total(mask);
-  }
+/// Sums over the targets that count.
+struct TargetSums {
+  TargetSums(OpBuilder& b, Location loc, Value targets, Type element)
+      : l(b, loc), targets(targets), rows(shapeOf(targets)), element(element) {}
 
   /// body(one, inputs) for a target that counts, else 0, over (batch, time).
   Value masked(llvm::function_ref<Value(ElementwiseBuilder, Value, ValueRange)> body,
@@ -90,16 +83,23 @@ struct Terms {
     SmallVector<Value> all{targets};
     all.append(inputs.begin(), inputs.end());
     SmallVector<AffineMap> maps(all.size(), l.identity(2));
-    return l.elementwise(shape.drop_back(), element, all, maps,
-                         [&](ElementwiseBuilder e, ValueRange v) {
-                           Value counts = e.atLeast(v[0], e.integer(0, v[0].getType()));
-                           return e.select(counts, body(e, e.constant(1, element), v.drop_front()),
-                                           e.constant(0, element));
-                         });
+    return l.elementwise(rows, element, all, maps, [&](ElementwiseBuilder e, ValueRange v) {
+      Value counts = e.atLeast(v[0], e.integer(0, v[0].getType()));
+      return e.select(counts, body(e, e.constant(1, element), v.drop_front()),
+                      e.constant(0, element));
+    });
+  }
+  /// 1 for a target that counts.
+  Value mask() {
+    return masked([](ElementwiseBuilder, Value one, ValueRange) { return one; }, {});
   }
 
-  Value total(Value rows) {
-    return l.sum(shape.drop_back(), {0, 1}, element, rows, l.identity(2),
+  Value total(Value values) {
+    return l.sum(rows, {0, 1}, element, values, l.identity(2),
+                 [](ElementwiseBuilder, ValueRange v) { return v[0]; });
+  }
+  Value totalOfRows(Value values) {
+    return l.sum(rows, {1}, element, values, l.identity(2),
                  [](ElementwiseBuilder, ValueRange v) { return v[0]; });
   }
 
@@ -110,15 +110,70 @@ struct Terms {
     });
   }
 
+  /// The op's results from the loss of each target, and the largest logit and its own.
+  SmallVector<Value> results(Value losses, Value peak, Value picked);
+
   LinalgBuilder l;
-  Value logits, targets;
-  ArrayRef<int64_t> shape;
+  Value targets;
+  ArrayRef<int64_t> rows;
   Type element;
+  Value count;
+};
+
+SmallVector<Value> TargetSums::results(Value losses, Value peak, Value picked) {
+  Value right = masked(
+      [](ElementwiseBuilder e, Value one, ValueRange v) {
+        return e.select(e.atLeast(v[1], v[0]), one, e.constantLike(0, one));
+      },
+      {peak, picked});
+  Value sum = total(losses), correct = total(right);
+  // A row is right if as many of its targets are right as it has.
+  Value rowRight = totalOfRows(right), rowCount = totalOfRows(mask());
+  Value sequences = l.sum(rows.take_front(), {0}, element, {rowRight, rowCount},
+                          {l.identity(1), l.identity(1)}, [](ElementwiseBuilder e, ValueRange v) {
+                            Value one = e.constantLike(1, v[0]), zero = e.constantLike(0, v[0]);
+                            Value counted =
+                                e.logicalAnd(e.atLeast(v[1], one), e.atLeast(v[0], v[1]));
+                            return e.select(counted, one, zero);
+                          });
+  return {perTarget(sum), sum, correct, count, sequences};
+}
+
+/// What loss and gradient share, over (batch, time, vocabulary).
+struct Terms : TargetSums {
+  Terms(OpBuilder& b, CrossEntropyOp op)
+      : TargetSums(b, op.getLoc(), op.getTargets(),
+                   accumulatorType(getElementTypeOrSelf(op.getLogits().getType()))),
+        logits(op.getLogits()),
+        shape(shapeOf(op.getLogits())),
+        all(l.identity(3)),
+        row(l.map(3, {0, 1})) {
+    peak = l.maximum(shape, {2}, element, logits, all,
+                     [&](ElementwiseBuilder e, ValueRange v) { return e.cast(v[0], element); });
+    sums = l.sum(shape, {2}, element, {logits, peak}, {all, row},
+                 [&](ElementwiseBuilder e, ValueRange v) {
+                   return e.exp(e.sub(e.cast(v[0], element), v[1]));
+                 });
+    count = total(mask());
+  }
+
+  Value logits;
+  ArrayRef<int64_t> shape;
   AffineMap all, row;
-  Value peak, sums, count;
+  Value peak, sums;
 };
 
 }  // namespace
+
+SmallVector<Value> crossEntropyOf(OpBuilder& b, Location loc, Value targets, Value logSum,
+                                  Value peak, Value picked) {
+  TargetSums t(b, loc, targets, getElementTypeOrSelf(logSum.getType()));
+  t.count = t.total(t.mask());
+  Value losses =
+      t.masked([](ElementwiseBuilder e, Value, ValueRange v) { return e.sub(v[0], v[1]); },
+               {logSum, picked});
+  return t.results(losses, peak, picked);
+}
 
 FailureOr<SmallVector<Value>> CrossEntropyOp::decomposeOperation(OpBuilder& b) {
   if (failed(requireDecomposable(*this))) return failure();
@@ -131,27 +186,7 @@ FailureOr<SmallVector<Value>> CrossEntropyOp::decomposeOperation(OpBuilder& b) {
   Value losses = t.masked([](ElementwiseBuilder e, Value,
                              ValueRange v) { return e.add(e.log(v[0]), e.sub(v[1], v[2])); },
                           {t.sums, t.peak, picked});
-  Value right = t.masked(
-      [](ElementwiseBuilder e, Value one, ValueRange v) {
-        return e.select(e.atLeast(v[1], v[0]), one, e.constantLike(0, one));
-      },
-      {t.peak, picked});
-  Value sum = t.total(losses), correct = t.total(right);
-  // A row is right if as many of its targets are right as it has.
-  ArrayRef<int64_t> rows = t.shape.drop_back();
-  Value rowRight = t.l.sum(rows, {1}, t.element, right, t.l.identity(2),
-                           [](ElementwiseBuilder, ValueRange v) { return v[0]; });
-  Value mask = t.masked([](ElementwiseBuilder, Value one, ValueRange) { return one; }, {});
-  Value rowCount = t.l.sum(rows, {1}, t.element, mask, t.l.identity(2),
-                           [](ElementwiseBuilder, ValueRange v) { return v[0]; });
-  Value sequences =
-      t.l.sum(rows.take_front(), {0}, t.element, {rowRight, rowCount},
-              {t.l.identity(1), t.l.identity(1)}, [](ElementwiseBuilder e, ValueRange v) {
-                Value one = e.constantLike(1, v[0]), zero = e.constantLike(0, v[0]);
-                Value counted = e.logicalAnd(e.atLeast(v[1], one), e.atLeast(v[0], v[1]));
-                return e.select(counted, one, zero);
-              });
-  return SmallVector<Value>{t.perTarget(sum), sum, correct, t.count, sequences};
+  return t.results(losses, t.peak, picked);
 }
 
 LogicalResult CrossEntropyOp::buildVjp(OpBuilder& b, ValueRange cotangents,

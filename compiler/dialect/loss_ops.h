@@ -18,4 +18,14 @@
 #define GET_OP_CLASSES
 #include "compiler/dialect/loss_ops.h.inc"
 
+namespace weir {
+
+/// The results of weir.cross_entropy, in their order, from what weir.logit_statistics gives for its
+/// logits.
+llvm::SmallVector<mlir::Value> crossEntropyOf(mlir::OpBuilder& b, mlir::Location loc,
+                                              mlir::Value targets, mlir::Value logSum,
+                                              mlir::Value peak, mlir::Value picked);
+
+}  // namespace weir
+
 #endif  // WEIR_COMPILER_DIALECT_LOSS_OPS_H_

@@ -9,6 +9,7 @@
 #include "compiler/transforms/adamw.h"
 #include "compiler/transforms/autocast_pass.h"
 #include "compiler/transforms/differentiate_pass.h"
+#include "compiler/transforms/fuse_loss_pass.h"
 #include "compiler/transforms/partition_pass.h"
 #include "compiler/transforms/specialize.h"
 #include "llvm/ADT/StringSet.h"
@@ -42,11 +43,16 @@ LogicalResult checkVocabulary(func::FuncOp objective, int64_t vocabulary) {
   return failure(result.wasInterrupted());
 }
 
-LogicalResult runSequencePipeline(ModuleOp module, Precision precision, bool fuse) {
+LogicalResult runSequencePipeline(ModuleOp module, const SequenceSettings& settings) {
   Phase phase("simplify");
   PassManager passes(module.getContext());
-  if (precision == Precision::Bf16) passes.addNestedPass<func::FuncOp>(createAutocast());
-  addSimplify(passes, fuse, precision == Precision::Bf16);
+  if (settings.precision == Precision::Bf16) passes.addNestedPass<func::FuncOp>(createAutocast());
+  if (settings.fuse && settings.logits != "stored") {
+    FuseLossOptions options;
+    if (settings.logits == "recomputed") options.minBytes = 0;
+    passes.addNestedPass<func::FuncOp>(createFuseLoss(options));
+  }
+  addSimplify(passes, settings.fuse, settings.precision == Precision::Bf16);
   return runPasses(passes, module);
 }
 

@@ -23,10 +23,16 @@ mlir::FailureOr<mlir::func::FuncOp> addSpecialized(mlir::ModuleOp module, mlir::
 /// Checks that the logits of an objective have `vocabulary` classes at least (0: anything goes).
 mlir::LogicalResult checkVocabulary(mlir::func::FuncOp objective, int64_t vocabulary);
 
-/// autocast (bf16), then ops in terms of those that have a gradient, with `fuse` absorbed into
-/// scans.
-mlir::LogicalResult runSequencePipeline(mlir::ModuleOp module, Precision precision,
-                                        bool fuse = true);
+struct SequenceSettings {
+  Precision precision;
+  /// Off: no op is made of several, or absorbed into a scan.
+  bool fuse = true;
+  /// What weir.train says of `logits`: "auto", "stored" or "recomputed".
+  llvm::StringRef logits = "auto";
+};
+
+/// autocast (bf16), then ops in terms of those that have a gradient, fused.
+mlir::LogicalResult runSequencePipeline(mlir::ModuleOp module, const SequenceSettings& settings);
 
 enum class DifferentiationKind {
   /// Of the output "loss", for parameters.

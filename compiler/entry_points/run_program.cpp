@@ -174,8 +174,9 @@ FailureOr<OwningOpRef<ModuleOp>> buildRunModule(ModuleOp expanded, const RunSett
     return true;
   };
   if (stop(Level::Specialized)) return module;
-  if (failed(runSequencePipeline(*module, settings.precision, !settings.separate)) ||
-      failed(runSequencePipeline(*differentiated, settings.precision, !settings.separate)))
+  SequenceSettings sequence{settings.precision, !settings.separate};
+  if (failed(runSequencePipeline(*module, sequence)) ||
+      failed(runSequencePipeline(*differentiated, sequence)))
     return failure();
   if (stop(Level::Sequence)) return module;
   if (settings.gradients &&

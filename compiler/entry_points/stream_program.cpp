@@ -81,7 +81,7 @@ FailureOr<OwningOpRef<ModuleOp>> buildStreamModule(ModuleOp expanded,
   if (settings.stopAfter == Level::Specialized) return module;
   SmallVector<ParameterInit> parameters = parametersOf(entries[0].second);
   SmallVector<ParameterInit> states = statesOf(entries[0].second);
-  if (failed(runSequencePipeline(*module, settings.precision))) return failure();
+  if (failed(runSequencePipeline(*module, {settings.precision}))) return failure();
   if (settings.stopAfter == Level::Sequence || settings.stopAfter == Level::Differentiated)
     return module;
   addPrepareEntry(*module, llvm::map_to_vector(entries, [](auto& entry) { return entry.second; }));

@@ -123,8 +123,10 @@ FailureOr<OwningOpRef<ModuleOp>> buildTrainingModule(ModuleOp expanded, Experime
     return true;
   };
   if (stop(Level::Specialized)) return module;
-  if (failed(runSequencePipeline(*module, precision, settings.fuse)) ||
-      failed(runSequencePipeline(*training, precision, settings.fuse)))
+  auto logits = train.getSettings().getAs<StringAttr>("logits");
+  SequenceSettings sequence{precision, settings.fuse, logits ? logits.getValue() : "auto"};
+  if (failed(runSequencePipeline(*module, sequence)) ||
+      failed(runSequencePipeline(*training, sequence)))
     return failure();
   if (stop(Level::Sequence)) return module;
 

@@ -1,6 +1,7 @@
 #include "compiler/transforms/op_kinds.h"
 
 #include "compiler/dialect/attention_ops.h"
+#include "compiler/dialect/loss_ops.h"
 #include "compiler/dialect/ring_ops.h"
 #include "llvm/ADT/StringSet.h"
 #include "mlir/Dialect/Arith/IR/Arith.h"
@@ -12,7 +13,8 @@ namespace weir {
 using namespace mlir;
 
 bool isKernelOrProducts(Operation* op) {
-  return isa<AttentionOp, AttentionVjpOp, MixedChunksOp, MixedChunksVjpOp, WriteRingOp>(op);
+  return isa<AttentionOp, AttentionVjpOp, LogitStatisticsOp, LogitStatisticsVjpOp, MixedChunksOp,
+             MixedChunksVjpOp, WriteRingOp>(op);
 }
 
 bool isKernelRoot(Operation* op) {

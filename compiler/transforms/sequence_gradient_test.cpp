@@ -63,6 +63,25 @@ TEST_F(SequenceGradientTest, CrossEntropy) {
       -3.0, 3.0);
 }
 
+TEST_F(SequenceGradientTest, LogitStatistics) {
+  check(
+      R"(func.func @f(%x: tensor<2x5x3xf64> {weir.param = "x"}, %w: tensor<7x3xf64> {weir.param = "w"}, %u: tensor<2x5xf64> {weir.param = "u"}, %v: tensor<2x5xf64> {weir.param = "v"}) -> (tensor<f64> {weir.output = "loss"}) {
+    %t = arith.constant dense<[[0, 3, -1, 2, 6], [1, 1, 5, -1, 0]]> : tensor<2x5xi32>
+    %s, %p, %o = weir.logit_statistics %x, %w, %t : tensor<2x5x3xf64>, tensor<7x3xf64>, tensor<2x5xi32> -> tensor<2x5xf64>
+    %a = arith.mulf %s, %u : tensor<2x5xf64>
+    %b = arith.mulf %o, %v : tensor<2x5xf64>
+    %c = arith.addf %a, %b : tensor<2x5xf64>
+    %zero = arith.constant dense<0.0> : tensor<f64>
+    %loss = linalg.reduce ins(%c : tensor<2x5xf64>) outs(%zero : tensor<f64>) dimensions = [0, 1]
+      (%in: f64, %out: f64) {
+        %sum = arith.addf %in, %out : f64
+        linalg.yield %sum : f64
+      }
+    return %loss : tensor<f64>
+  })",
+      -2.0, 2.0);
+}
+
 TEST_F(SequenceGradientTest, GatherRows) {
   check(function(kX, "tensor<3x4xf64>", kX, R"(
     %t = arith.constant dense<[[0, 2, 2, 1, 0], [2, 2, 1, 1, 0]]> : tensor<2x5xi32>

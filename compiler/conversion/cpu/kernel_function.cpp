@@ -2,6 +2,7 @@
 
 #include "compiler/dialect/attention_ops.h"
 #include "compiler/dialect/embedding_ops.h"
+#include "compiler/dialect/loss_ops.h"
 #include "compiler/dialect/recurrence_ops.h"
 #include "compiler/dialect/ring_ops.h"
 #include "compiler/dialect/scan_ops.h"
@@ -196,7 +197,8 @@ LogicalResult emitKernel(KernelFunction& f) {
   Operation* root = nullptr;
   for (Operation& op : f.kernel.getBody().front().without_terminator())
     if (isa<ScanOp, ScanVjpOp, RecurrenceOp, GatherRowsOp, ScatterRowsOp, AttentionOp,
-            AttentionVjpOp, MixedChunksOp, MixedChunksVjpOp, WriteRingOp>(op)) {
+            AttentionVjpOp, LogitStatisticsOp, LogitStatisticsVjpOp, MixedChunksOp,
+            MixedChunksVjpOp, WriteRingOp>(op)) {
       if (root) return op.emitOpError("must be alone in its kernel");
       root = &op;
     }
@@ -221,6 +223,8 @@ LogicalResult emitKernel(KernelFunction& f) {
       .Case<AttentionVjpOp>([&](auto op) { return emitAttentionVjp(f, op); })
       .Case<WriteRingOp>([&](auto op) { return emitWriteRing(f, op); })
       .Case<GatherRowsOp>([&](auto op) { return emitGatherRows(f, op); })
+      .Case<LogitStatisticsOp>([&](auto op) { return emitLogitStatistics(f, op); })
+      .Case<LogitStatisticsVjpOp>([&](auto op) { return emitLogitStatisticsVjp(f, op); })
       .Case<MixedChunksOp>([&](auto op) { return emitMixedChunks(f, op); })
       .Case<MixedChunksVjpOp>([&](auto op) { return emitMixedChunksVjp(f, op); })
       .Default([&](Operation* op) { return emitScatterRows(f, op); });

@@ -78,6 +78,8 @@ mlir::LogicalResult emitAttention(KernelFunction& f, mlir::Operation* op);
 mlir::LogicalResult emitAttentionVjp(KernelFunction& f, mlir::Operation* op);
 mlir::LogicalResult emitScatterRows(KernelFunction& f, mlir::Operation* op);
 mlir::LogicalResult emitWriteRing(KernelFunction& f, mlir::Operation* op);
+mlir::LogicalResult emitLogitStatistics(KernelFunction& f, mlir::Operation* op);
+mlir::LogicalResult emitLogitStatisticsVjp(KernelFunction& f, mlir::Operation* op);
 mlir::LogicalResult emitMixedChunks(KernelFunction& f, mlir::Operation* op);
 mlir::LogicalResult emitMixedChunksVjp(KernelFunction& f, mlir::Operation* op);
 /// Storage for result `value` of the kernel's op; null if the kernel does not return it.

@@ -47,7 +47,7 @@ Matrix ThreadMatrices::scratch(Type element, int64_t rows, int64_t columns) {
   return m;
 }
 
-Value ThreadMatrices::packBuffer(ArrayRef<std::pair<int64_t, int64_t>> shapes) {
+int64_t ThreadMatrices::packedBytes(ArrayRef<std::pair<int64_t, int64_t>> shapes) {
   int64_t bytes = 0;
   for (auto [k, n] : shapes) {
     Matrix right;
@@ -57,7 +57,7 @@ Value ThreadMatrices::packBuffer(ArrayRef<std::pair<int64_t, int64_t>> shapes) {
     right.columns = n;
     bytes = std::max(bytes, operandBytes(b.target, product(right, right, right), k));
   }
-  return reserve(bytes);
+  return roundUp(bytes, 64);
 }
 
 Value ThreadMatrices::reserve(int64_t bytes) {
@@ -122,6 +122,13 @@ PackedMatrix ThreadMatrices::pack(Value buffer, const Matrix& right, int64_t dep
   return packed;
 }
 
+PackedMatrix ThreadMatrices::packed(Value buffer, const Matrix& right) {
+  PackedMatrix packed;
+  packed.source = right;
+  packed.operand = operandBuffer(f, product(right, right, right), buffer, right.rows);
+  return packed;
+}
+
 PackedMatrix ThreadMatrices::part(const PackedMatrix& packed, int64_t row, int64_t rows,
                                   int64_t column, int64_t columns) {
   PackedMatrix result = packed;
@@ -139,11 +146,10 @@ void ThreadMatrices::multiply(const Matrix& left, const PackedMatrix& right, con
   check(emitProductTile(f, p, right.operand, threadOffset, plan));
 }
 
-void ThreadMatrices::map(ArrayRef<Matrix> inputs, ArrayRef<Matrix> outputs, Body body) {
+void ThreadMatrices::emitNest(LoopNest nest, ArrayRef<Matrix> inputs, ArrayRef<Matrix> outputs,
+                              bool readsOutputs, Body body) {
   Region region;
   Block& block = region.emplaceBlock();
-  LoopNest nest;
-  nest.dims = {dimOf(outputs[0].rows, outputs[0].rowCount), dimOf(outputs[0].columns)};
   for (int64_t d : {0, 1}) nest.dims[d].source = d;
   for (const Matrix& input : inputs) {
     nest.inputs.push_back(input.access);
@@ -152,7 +158,9 @@ void ThreadMatrices::map(ArrayRef<Matrix> inputs, ArrayRef<Matrix> outputs, Body
   ValueList arguments(block.getArguments());
   for (const Matrix& output : outputs) {
     nest.outputs.push_back({output.access, std::nullopt});
-    block.addArgument(output.element(), b.getLoc());
+    if (readsOutputs) nest.outputs.back().init = output.access;
+    Value argument = block.addArgument(output.element(), b.getLoc());
+    if (readsOutputs) arguments.push_back(argument);
   }
   OpBuilder builder(b.getContext());
   builder.setInsertionPointToEnd(&block);
@@ -162,6 +170,21 @@ void ThreadMatrices::map(ArrayRef<Matrix> inputs, ArrayRef<Matrix> outputs, Body
   nest.body = &block;
   nest.captured = &f.scalars;
   check(emitLoopNest(b, nest));
+}
+
+void ThreadMatrices::map(ArrayRef<Matrix> inputs, ArrayRef<Matrix> outputs, Body body) {
+  LoopNest nest;
+  nest.dims = {dimOf(outputs[0].rows, outputs[0].rowCount), dimOf(outputs[0].columns)};
+  emitNest(nest, inputs, outputs, /*readsOutputs=*/false, body);
+}
+
+void ThreadMatrices::reduce(ArrayRef<Matrix> inputs, ArrayRef<Matrix> outputs, Body body) {
+  LoopNest nest;
+  nest.dims = {dimOf(inputs[0].rows), dimOf(inputs[0].columns)};
+  nest.dims[0].reduction = true;
+  SmallVector<Matrix> rows(outputs);
+  for (Matrix& row : rows) row.access.strides[0] = 0;
+  emitNest(nest, inputs, rows, /*readsOutputs=*/true, body);
 }
 
 void ThreadMatrices::copy(const Matrix& from, const Matrix& to) {

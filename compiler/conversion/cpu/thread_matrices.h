@@ -47,7 +47,14 @@ class ThreadMatrices {
   /// Scratch memory of the thread; rows begin a few cache sets apart.
   Matrix scratch(mlir::Type element, int64_t rows, int64_t columns);
   /// Scratch memory for packed operands of k x n, for one of `shapes` at a time.
-  mlir::Value packBuffer(llvm::ArrayRef<std::pair<int64_t, int64_t>> shapes);
+  mlir::Value packBuffer(llvm::ArrayRef<std::pair<int64_t, int64_t>> shapes) {
+    return reserve(packedBytes(shapes));
+  }
+  /// The same for `count` of them, each packedBytes(shapes) after the one before.
+  mlir::Value packBuffers(llvm::ArrayRef<std::pair<int64_t, int64_t>> shapes, int64_t count) {
+    return reserve(count * packedBytes(shapes));
+  }
+  int64_t packedBytes(llvm::ArrayRef<std::pair<int64_t, int64_t>> shapes);
   /// A scalar as a matrix.
   Matrix uniform(mlir::Value scalar, int64_t rows, int64_t columns);
 
@@ -59,6 +66,8 @@ class ThreadMatrices {
   PackedMatrix pack(mlir::Value buffer, const Matrix& right) {
     return pack(buffer, right, right.rows, 0);
   }
+  /// What pack() gave for this operand and buffer, elsewhere in the kernel.
+  PackedMatrix packed(mlir::Value buffer, const Matrix& right);
   /// `rows` rows and `columns` columns from (row, column) on of a buffer that `packed` is part of
   /// and that begins where `packed` does. Columns must be a multiple of 32.
   PackedMatrix part(const PackedMatrix& packed, int64_t row, int64_t rows, int64_t column,
@@ -72,6 +81,9 @@ class ThreadMatrices {
   /// outputs = body(inputs), element by element; they may be the same memory. In the body
   /// e.index(0) and e.index(1) are row and column. Works on the rows that the first output counts.
   void map(llvm::ArrayRef<Matrix> inputs, llvm::ArrayRef<Matrix> outputs, Body body);
+  /// outputs = body(inputs, outputs) for one row of the inputs after the other, for sums, maxima
+  /// and the like; outputs are of one row.
+  void reduce(llvm::ArrayRef<Matrix> inputs, llvm::ArrayRef<Matrix> outputs, Body body);
   /// Copies, converting elements.
   void copy(const Matrix& from, const Matrix& to);
   void fill(const Matrix& to, double value);
@@ -82,6 +94,8 @@ class ThreadMatrices {
  private:
   mlir::Value reserve(int64_t bytes);
   Product product(const Matrix& left, const Matrix& right, const Matrix& sums);
+  void emitNest(LoopNest nest, llvm::ArrayRef<Matrix> inputs, llvm::ArrayRef<Matrix> outputs,
+                bool readsOutputs, Body body);
   void check(mlir::LogicalResult result) {
     if (failed(result)) status = mlir::failure();
   }
