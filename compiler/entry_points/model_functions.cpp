@@ -1,5 +1,7 @@
 #include "compiler/entry_points/model_functions.h"
 
+#include <limits>
+
 #include "compiler/dialect/dialect.h"
 #include "compiler/dialect/linalg_builder.h"
 #include "compiler/dialect/loss_ops.h"
@@ -49,7 +51,10 @@ LogicalResult runSequencePipeline(ModuleOp module, const SequenceSettings& setti
   if (settings.precision == Precision::Bf16) passes.addNestedPass<func::FuncOp>(createAutocast());
   if (settings.fuse && settings.logits != "stored") {
     FuseLossOptions options;
-    if (settings.logits == "recomputed") options.minBytes = 0;
+    if (settings.logits == "recomputed") {
+      options.minBytes = 0;
+      options.operationsPerByte = std::numeric_limits<double>::infinity();
+    }
     passes.addNestedPass<func::FuncOp>(createFuseLoss(options));
   }
   addSimplify(passes, settings.fuse, settings.precision == Precision::Bf16);

@@ -37,6 +37,16 @@ struct FuseLoss : impl::FuseLossBase<FuseLoss> {
   }
 
  private:
+  /// Whether logits of `type`, whose factors are of `features` features of type `narrow`, are
+  /// better computed twice than stored.
+  bool repays(RankedTensorType type, int64_t features, Type narrow) {
+    int64_t wideBytes = type.getElementTypeBitWidth() / 8,
+            narrowBytes = narrow.getIntOrFloatBitWidth() / 8;
+    if (type.getNumElements() * wideBytes < minBytes) return false;
+    auto moved = static_cast<double>(2 * wideBytes + 3 * narrowBytes);
+    return 2.0 * static_cast<double>(features) <= operationsPerByte * moved;
+  }
+
   void fuse(CrossEntropyOp loss) {
     Value logits = loss.getLogits(), targets = loss.getTargets();
     auto type = cast<RankedTensorType>(logits.getType());
@@ -44,11 +54,10 @@ struct FuseLoss : impl::FuseLossBase<FuseLoss> {
     if (!x || !logits.hasOneUse() || !hasStaticShapes(loss) ||
         !hasStaticShapes(logits.getDefiningOp()))
       return;
-    if (type.getNumElements() * (type.getElementTypeBitWidth() / 8) < minBytes) return;
+    if (!repays(type, shapeOf(x).back(), getElementTypeOrSelf(x.getType()))) return;
     Operation* head = logits.getDefiningOp();
     OpBuilder b(loss);
     Type rows = RankedTensorType::get(shapeOf(targets), type.getElementType());
-    // What it says about itself, such as its name, is that of the head.
     auto statistics =
         LogitStatisticsOp::create(b, head->getLoc(), rows, rows, rows, x, weight, targets);
     loss->replaceAllUsesWith(crossEntropyOf(b, loss.getLoc(), targets, statistics.getLogSum(),

@@ -6,13 +6,15 @@ def FuseLoss : Pass<"weir-fuse-loss", "::mlir::func::FuncOp"> {
   let summary = "logits that only the loss reads are not stored";
   let description = [{
     Where the result of a `weir.head`, or of a `weir.linear` without bias, is read by one `weir.cross_entropy` and by
-    nothing else, and would take `min-bytes` or more, the two become a `weir.logit_statistics` and sums over its results.
-    Runs on static shapes, after `weir-autocast` and before gradients, so that those follow.
+    nothing else, the two may become a `weir.logit_statistics` and sums over its results. Runs on static shapes, after
+    `weir-autocast` and before gradients, so that those follow.
 
-    Stored logits of N tokens and C classes are N C values that are written once and read at least twice, and their
-    cotangents as many again. What is done instead is one more product, of 2 N C d operations for d features. A
-    core of today's machines does those in less time than the memory takes; the bound is there for logits that stay in
-    the caches. `min-bytes=0` fuses always.
+    That is a question of cost. Where they are stored, a logit is written and read once in the type of sums, its cotangent
+    written once and read twice in the type of x. Else the product is computed once more for the gradient: 2 d operations
+    for each logit, d being the number of features. The ops are fused where the logits take `min-bytes` or more (fewer stay
+    in the caches) and the product costs no more than the bytes do, one of which is worth `operations-per-byte`: as many as
+    matrix tiles do in bf16 in the time that a byte of stored logits takes, measured. `min-bytes=0
+    operations-per-byte=1e9` fuses always.
 
     ```mlir
     %l = weir.head %x params(%w : tensor<32768x512xf32>) : tensor<8x1024x512xf32> -> tensor<8x1024x32768xf32>
@@ -26,7 +28,8 @@ def FuseLoss : Pass<"weir-fuse-loss", "::mlir::func::FuncOp"> {
     ```
   }];
   let options = [
-    Option<"minBytes", "min-bytes", "int64_t", /*default=*/"64 << 20", "bytes of logits from which on they aren't stored">,
+    Option<"minBytes", "min-bytes", "int64_t", /*default=*/"128 << 20", "bytes of logits below which they are stored">,
+    Option<"operationsPerByte", "operations-per-byte", "double", "400", "what moving a byte is worth">,
   ];
   let dependentDialects = ["::mlir::arith::ArithDialect", "::mlir::linalg::LinalgDialect", "::mlir::math::MathDialect",
                            "::mlir::tensor::TensorDialect"];
