@@ -75,7 +75,8 @@ struct Inputs {
   }
 
   /// Whether these inputs say how large the iteration space is, and give the scan the same type of
-  /// state.
+  /// state; and whether none is narrower than that and repeated along a dimension, over which its
+  /// cotangent would be summed with too few bits.
   bool fit(ScanOp scan, int64_t without) const {
     llvm::SmallBitVector known(scan.getIteratorTypes()->size());
     bool isF64 = false;
@@ -83,7 +84,10 @@ struct Inputs {
       if (static_cast<int64_t>(i) == without) continue;
       if (!map.isProjectedPermutation()) return false;
       for (AffineExpr expr : map.getResults()) known.set(cast<AffineDimExpr>(expr).getPosition());
-      isF64 = isF64 || getElementTypeOrSelf(values[i].getType()).isF64();
+      Type element = getElementTypeOrSelf(values[i].getType());
+      isF64 = isF64 || element.isF64();
+      bool isNarrow = isa<FloatType>(element) && element.getIntOrFloatBitWidth() < 32;
+      if (isNarrow && map.getNumResults() < known.size()) return false;
     }
     return known.all() && isF64 == scan.getStateElementType().isF64();
   }

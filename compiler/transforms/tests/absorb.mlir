@@ -88,3 +88,24 @@ func.func @zeros(%a: tensor<2x8x4xf32>, %b: tensor<2x8x4xf32>) -> tensor<2x8x4xf
       : (tensor<2x8x4xf32>, tensor<2x8x4xf32>, tensor<2x4xf32>) -> (tensor<2x8x4xf32>, tensor<2x4xf32>)
   return %h : tensor<2x8x4xf32>
 }
+
+// What is repeated along a dimension is widened before the scan: its cotangent is a sum, which bf16 has too few bits for.
+// CHECK-LABEL: @widened
+// CHECK: %[[WIDE:.*]] = linalg.generic
+// CHECK: arith.extf
+// CHECK: weir.scan(%[[WIDE]], %arg1)
+#point = affine_map<(b, t, d) -> (b, t, d)>
+#row = affine_map<(b, t, d) -> (b, t)>
+func.func @widened(%k: tensor<2x8xbf16>, %u: tensor<2x8x4xbf16>) -> tensor<2x8x4xf32> {
+  %wk = arith.extf %k : tensor<2x8xbf16> to tensor<2x8xf32>
+  %wu = arith.extf %u : tensor<2x8x4xbf16> to tensor<2x8x4xf32>
+  %h, %last = weir.scan(%wk, %wu) prologue {
+  ^bb0(%pk: f32, %pu: f32):
+    weir.yield %pk, %pu : f32, f32
+  } epilogue {
+  ^bb0(%s: f32, %pk: f32, %pu: f32):
+    weir.yield %s : f32
+  } {indexing_maps = [#row, #point, #point], iterator_types = ["parallel", "time", "parallel"]}
+    : (tensor<2x8xf32>, tensor<2x8x4xf32>) -> (tensor<2x8x4xf32>, tensor<2x4xf32>)
+  return %h : tensor<2x8x4xf32>
+}
