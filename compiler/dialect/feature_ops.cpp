@@ -228,6 +228,70 @@ Decomposed SplitOp::decomposeOperation(OpBuilder& b) {
 
 Cost SplitOp::cost() { return {}; }
 
+// split_heads and merge_heads
+
+LogicalResult SplitHeadsOp::verify() {
+  if (!getNumHeads()) return verifySizes(*this, getSizeOperands(), getSizes(), 1);
+  int64_t heads = *getNumHeads(), features = featuresOf(getX().getType());
+  if (heads <= 0) return emitOpError() << "can't make " << heads << " heads";
+  if (!ShapedType::isDynamic(features) && features % heads != 0)
+    return emitOpError() << "can't make " << heads << " heads of " << features << " features";
+  return success();
+}
+
+LogicalResult SplitHeadsOp::inferReturnTypes(MLIRContext*, std::optional<Location> location,
+                                             Adaptor adaptor, SmallVectorImpl<Type>& inferred) {
+  auto x = cast<RankedTensorType>(adaptor.getX().getType());
+  if (x.getRank() < 1) return emitOptionalError(location, "needs features to split");
+  int64_t heads = kDynamic, width = kDynamic, features = x.getShape().back();
+  if (adaptor.getNumHeads()) heads = static_cast<int64_t>(*adaptor.getNumHeads());
+  if (heads > 0 && !ShapedType::isDynamic(features)) width = features / heads;
+  SmallVector<int64_t> shape(x.getShape().drop_back());
+  shape.append({heads, width});
+  inferred.push_back(x.clone(shape));
+  return success();
+}
+bool SplitHeadsOp::isCompatibleReturnTypes(TypeRange l, TypeRange r) { return compatible(l, r); }
+
+LogicalResult SplitHeadsOp::parameterSpecs(TypeRange, ArrayRef<int64_t>,
+                                           SmallVectorImpl<ParameterSpec>&) {
+  return success();
+}
+bool SplitHeadsOp::isBound() { return getNumHeads().has_value(); }
+void SplitHeadsOp::bindParameters(ValueRange, ArrayRef<int64_t> sizes) {
+  getSizeOperandsMutable().clear();
+  setSizes(AffineMap::get(getContext()));
+  setNumHeads(sizes[0]);
+}
+
+Decomposed SplitHeadsOp::decomposeOperation(OpBuilder& b) {
+  if (failed(requireDecomposable(*this, isBound()))) return failure();
+  return SmallVector<Value>{LinalgBuilder(b, getLoc()).reshape(getX(), shapeOf(getResult()))};
+}
+
+Cost SplitHeadsOp::cost() { return {}; }
+
+LogicalResult MergeHeadsOp::inferReturnTypes(MLIRContext*, std::optional<Location> location,
+                                             Adaptor adaptor, SmallVectorImpl<Type>& inferred) {
+  auto x = cast<RankedTensorType>(adaptor.getX().getType());
+  if (x.getRank() < 2) return emitOptionalError(location, "needs heads and their features");
+  SmallVector<int64_t> shape(x.getShape().drop_back());
+  int64_t width = x.getShape().back();
+  shape.back() = ShapedType::isDynamic(shape.back()) || ShapedType::isDynamic(width)
+                     ? kDynamic
+                     : shape.back() * width;
+  inferred.push_back(x.clone(shape));
+  return success();
+}
+bool MergeHeadsOp::isCompatibleReturnTypes(TypeRange l, TypeRange r) { return compatible(l, r); }
+
+Decomposed MergeHeadsOp::decomposeOperation(OpBuilder& b) {
+  if (failed(requireDecomposable(*this))) return failure();
+  return SmallVector<Value>{LinalgBuilder(b, getLoc()).reshape(getX(), shapeOf(getResult()))};
+}
+
+Cost MergeHeadsOp::cost() { return {}; }
+
 // scale_offset
 
 LogicalResult ScaleOffsetOp::verify() {

@@ -93,6 +93,41 @@ def Weir_SplitOp : Weir_FeatureOp<"split", [
   let hasVerifier = 1;
 }
 
+def Weir_SplitHeadsOp : Weir_FeatureOp<"split_heads", [
+    DeclareOpInterfaceMethods<ParameterizedOpInterface, ["parameterSpecs", "bindParameters", "isBound"]>]> {
+  let summary = "features as heads side by side";
+  let description = [{
+    The last dimension, h * p, as h heads of p features; weir.merge_heads is the way back.
+
+    ```mlir
+    %q = weir.split_heads %x [%h] : tensor<?x?x?xf32> -> tensor<?x?x?x?xf32>
+    ```
+
+    Once the number of heads is known it is kept as `num_heads`; it must divide the features.
+  }];
+  let arguments = (ins Weir_FloatTensor:$x, Variadic<Index>:$size_operands, AffineMapAttr:$sizes,
+                       OptionalAttr<I64Attr>:$num_heads);
+  let results = (outs Weir_FloatTensor:$result);
+  let assemblyFormat = [{
+    $x custom<Sizes>($size_operands, $sizes) (`num_heads` $num_heads^)? attr-dict `:` type($x) `->` type($result)
+  }];
+  let hasVerifier = 1;
+}
+
+def Weir_MergeHeadsOp : Weir_FeatureOp<"merge_heads"> {
+  let summary = "heads as features side by side";
+  let description = [{
+    The last two dimensions, h heads of p features, as h * p features.
+
+    ```mlir
+    %y = weir.merge_heads %o : tensor<?x?x?x?xf32> -> tensor<?x?x?xf32>
+    ```
+  }];
+  let arguments = (ins Weir_FloatTensor:$x);
+  let results = (outs Weir_FloatTensor:$result);
+  let assemblyFormat = "$x attr-dict `:` type($x) `->` type($result)";
+}
+
 def Weir_ScaleOffsetOp : Weir_FeatureOp<"scale_offset", [
     AttrSizedOperandSegments, DeclareOpInterfaceMethods<ParameterizedOpInterface, ["parameterSpecs"]>]> {
   let summary = "several scaled and shifted copies of one tensor";

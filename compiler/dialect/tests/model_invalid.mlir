@@ -481,3 +481,10 @@ weir.layer @a() {
   %h = weir.state "h" init(zeros) : tensor<f32>
   weir.return state("h" = %h : tensor<f32>)
 }
+
+// -----
+func.func @heads(%x: tensor<2x3x8xf32>) {
+  // expected-error@+1 {{can't make 3 heads of 8 features}}
+  %h = weir.split_heads %x num_heads 3 : tensor<2x3x8xf32> -> tensor<2x3x3x2xf32>
+  return
+}

@@ -10,6 +10,10 @@ func.func @unbound(%x: !seq, %tokens: tensor<?x?xi32>, %e: index, %v: index, %ga
   %1 = weir.linear %0, "in" [2 * %e] bias init(normal(0.02)) : !seq
   // CHECK: weir.split %{{.*}} [%{{.*}}, %{{.*}}] : tensor<?x?x?xf32> -> tensor<?x?x?xf32>, tensor<?x?x?xf32>
   %2:2 = weir.split %1 [%e, %e] : !seq -> !seq, !seq
+  // CHECK: weir.split_heads %{{.*}} [%{{.*}}] : tensor<?x?x?xf32> -> tensor<?x?x?x?xf32>
+  %h = weir.split_heads %2#0 [%e] : !seq -> tensor<?x?x?x?xf32>
+  // CHECK: weir.merge_heads %{{.*}} : tensor<?x?x?x?xf32> -> tensor<?x?x?xf32>
+  %m = weir.merge_heads %h : tensor<?x?x?x?xf32> -> !seq
   // CHECK: weir.gated_unit %{{.*}}, %{{.*}} activation("silu") : tensor<?x?x?xf32>
   %3 = weir.gated_unit %2#0, %2#1 activation("silu") : !seq
   // CHECK: weir.scale_offset %{{.*}}, "qk" heads(2)
