@@ -70,28 +70,28 @@ absl::Status run(const Arguments& arguments) {
 }  // namespace
 
 Command benchCommand() {
-  return {
-      "bench",
-      "MODEL",
-      "times a step, with the least time that the machine would need for it",
-      "--entry says what is run: train_step (the default where the file has an experiment), "
-      "eval,\n"
-      "step (a token of a stream, for --batch rows: 1) or prefill (--chunk tokens of one). "
-      "The\n"
-      "data is the task's, or random tokens where it has no file. The machine's rates are "
-      "measured\n"
-      "between the runs, in the same process and on as many threads. docs/bench.md says what "
-      "the\n"
-      "floor is.",
-      "weir bench models/lm_mingru.mlir --threads=1\n"
-      "weir bench models/lm_flash.mlir --set length=4096 --set batch=2 --kernels\n"
-      "weir bench models/lm_mingru.mlir --entry=step --json\n"
-      "weir bench models/lm_gau.mlir --trace=step.json",
-      {"entry", "warmup", "repeats", "clock", "kernels", "json", "trace", "set", "data", "batch",
-       "chunk", "context", "precision", "threads", "isa", "plugin", "experiment", "model", "cache"},
-      1,
-      1,
-      run};
+  return {"bench",
+          "MODEL",
+          "times a step, with the least time that the machine would need for it",
+          "--entry says what is run: train_step (the default where the file has an experiment), "
+          "eval,\n"
+          "step (a token of a stream, for --batch rows: 1) or prefill (--chunk tokens of one). "
+          "The\n"
+          "data is the task's, or random tokens where it has no file. The machine's rates are "
+          "measured\n"
+          "between the runs, in the same process and on as many threads. docs/bench.md says what "
+          "the\n"
+          "floor is.",
+          "weir bench models/lm_mingru.mlir --threads=1\n"
+          "weir bench models/lm_flash.mlir --set length=4096 --set batch=2 --kernels\n"
+          "weir bench models/lm_mingru.mlir --entry=step --json\n"
+          "weir bench models/lm_gau.mlir --trace=step.json",
+          {"entry", "warmup",       "repeats", "clock",      "kernels", "json",      "trace",
+           "set",   "data",         "batch",   "chunk",      "context", "precision", "threads",
+           "isa",   "matrix_chunk", "plugin",  "experiment", "model",   "cache"},
+          1,
+          1,
+          run};
 }
 
 }  // namespace weir

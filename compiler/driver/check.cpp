@@ -125,8 +125,8 @@ Command checkCommand() {
           text->c_str(),
           "weir check mingru --set hidden=12\n"
           "weir check my_layer.mlir --features=6 --only=gradients,packed --length=31",
-          {"set", "features", "batch", "length", "only", "device", "isa", "plugin", "experiment",
-           "model"},
+          {"set", "features", "batch", "length", "only", "device", "isa", "matrix_chunk", "plugin",
+           "experiment", "model"},
           1,
           1,
           run};

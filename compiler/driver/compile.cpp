@@ -211,9 +211,10 @@ Command compileCommand() {
       "--out=copy.weir\n"
       "weir compile runs/shakespeare/experiment.mlir --entry=stream --emit=program "
       "--checkpoint=runs/shakespeare/best.safetensors --out=shakespeare.weir",
-      {"stop_after", "emit",     "out",        "entry",     "kernel", "batch", "length", "chunk",
-       "context",    "segments", "checkpoint", "precision", "set",    "steps", "seed",   "data",
-       "isa",        "plugin",   "experiment", "model",     "timing", "cache"},
+      {"stop_after", "emit",       "out",     "entry",    "kernel",     "batch",
+       "length",     "chunk",      "context", "segments", "checkpoint", "precision",
+       "set",        "steps",      "seed",    "data",     "isa",        "matrix_chunk",
+       "plugin",     "experiment", "model",   "timing",   "cache"},
       1,
       1,
       run};

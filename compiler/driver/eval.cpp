@@ -52,7 +52,8 @@ Command evalCommand() {
           "evaluates parameters on all held-out batches of the experiment's task",
           "",
           "weir eval runs/copy/experiment.mlir --checkpoint=runs/copy/best.safetensors",
-          {"checkpoint", "set", "data", "threads", "isa", "plugin", "experiment", "model", "cache"},
+          {"checkpoint", "set", "data", "threads", "isa", "matrix_chunk", "plugin", "experiment",
+           "model", "cache"},
           1,
           1,
           run};

@@ -36,6 +36,9 @@ ABSL_FLAG(std::string, cache, "",
 ABSL_FLAG(std::string, isa, "",
           "instruction set: avx2, avx512 or amx; `weir compile --emit=program` also takes a list, "
           "as avx2,avx512; empty for the best that this machine has");
+ABSL_FLAG(std::string, matrix_chunk, "auto",
+          "tokens of a chunk where scans with matrix states become products; 0: they stay scans; "
+          "auto: by cost, scan by scan");
 ABSL_FLAG(std::string, checkpoint, "", "safetensors with the parameters");
 ABSL_FLAG(std::string, params, "", "safetensors with the parameters, by path");
 ABSL_FLAG(

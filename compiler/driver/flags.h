@@ -25,6 +25,7 @@ ABSL_DECLARE_FLAG(bool, profile);
 ABSL_DECLARE_FLAG(bool, timing);
 ABSL_DECLARE_FLAG(std::string, cache);
 ABSL_DECLARE_FLAG(std::string, isa);
+ABSL_DECLARE_FLAG(std::string, matrix_chunk);
 ABSL_DECLARE_FLAG(std::string, checkpoint);
 ABSL_DECLARE_FLAG(std::string, params);
 ABSL_DECLARE_FLAG(std::string, inputs);

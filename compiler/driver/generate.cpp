@@ -102,10 +102,10 @@ Command generateCommand() {
       "--save_state=book.safetensors\n"
       "weir generate model.mlir --checkpoint=best.safetensors --state=book.safetensors "
       "--samples=1 --temperature=0.8 --top_k=20",
-      {"checkpoint", "prompt",     "prompt_file", "tokens",  "temperature", "top_k",
-       "top_p",      "seed",       "samples",     "context", "state",       "save_state",
-       "chunk",      "data",       "precision",   "set",     "threads",     "isa",
-       "plugin",     "experiment", "model",       "quiet",   "cache"},
+      {"checkpoint",   "prompt", "prompt_file", "tokens",  "temperature", "top_k",
+       "top_p",        "seed",   "samples",     "context", "state",       "save_state",
+       "chunk",        "data",   "precision",   "set",     "threads",     "isa",
+       "matrix_chunk", "plugin", "experiment",  "model",   "quiet",       "cache"},
       1,
       1,
       run};

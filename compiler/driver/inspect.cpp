@@ -11,6 +11,7 @@
 #include "compiler/driver/flags.h"
 #include "compiler/driver/kernels.h"
 #include "compiler/driver/load.h"
+#include "compiler/driver/matrix_scans.h"
 #include "compiler/driver/memory.h"
 #include "compiler/driver/states.h"
 #include "compiler/entry_points/arguments.h"
@@ -113,6 +114,9 @@ absl::Status run(const Arguments& arguments) {
   std::printf("  parameters: %.0f in %lld tensors, %s in f32\n", parameters.elements,
               static_cast<long long>(parameters.tensors), HumanBytes(parameters.bytes).c_str());
   printCosts(function, *sizes);
+  absl::Status scans = printMatrixScans(**workspace, *loaded, static_cast<int64_t>(sizes->batch),
+                                        static_cast<int64_t>(sizes->length));
+  if (!scans.ok()) return scans;
   if (absl::Status status = printStates(**workspace, *loaded); !status.ok()) return status;
   if (!task || !absl::GetFlag(FLAGS_memory)) return absl::OkStatus();
   return printMemory(**workspace, *loaded, *task);
@@ -137,7 +141,7 @@ Command inspectCommand() {
       "weir inspect models/selective_copy_mingru.mlir --length=4096\n"
       "weir inspect models/lm_mingru.mlir --kernels",
       {"batch", "length", "context", "precision", "memory", "kernels", "entry", "chunk", "json",
-       "isa", "set", "data", "plugin", "experiment", "model"},
+       "isa", "matrix_chunk", "set", "data", "plugin", "experiment", "model"},
       1,
       1,
       run};

@@ -3,6 +3,7 @@
 #include <filesystem>
 #include <set>
 
+#include "absl/strings/numbers.h"
 #include "absl/strings/str_cat.h"
 #include "llvm/Support/raw_ostream.h"
 
@@ -12,6 +13,7 @@
 #include "compiler/entry_points/programs.h"
 #include "compiler/support/phase_times.h"
 #include "compiler/transforms/expand.h"
+#include "compiler/transforms/matrix_scan.h"
 #include "runtime/data/random_tokens.h"
 
 namespace weir {
@@ -143,6 +145,22 @@ absl::StatusOr<std::unique_ptr<runtime::Task>> randomTask(const runtime::TaskReg
   return runtime::RandomTokens(*std::move(spec));
 }
 
+/// --matrix_chunk, for all scans that don't say it themselves. What is compiled follows from the
+/// expanded module, and so does what the cache knows it by.
+absl::Status applyMatrixChunk(ModuleOp module) {
+  std::string flag = absl::GetFlag(FLAGS_matrix_chunk);
+  if (flag == "auto") return absl::OkStatus();
+  int64_t chunk;
+  if (!absl::SimpleAtoi(flag, &chunk) || chunk < 0)
+    return absl::InvalidArgumentError(
+        absl::StrCat("--matrix_chunk can't be '", flag, "': it is auto or a number of tokens"));
+  IntegerAttr tokens = Builder(module.getContext()).getI64IntegerAttr(chunk);
+  module.walk([&](ScanOp scan) {
+    if (!scan->hasAttr(kMatrixChunkAttr)) scan->setAttr(kMatrixChunkAttr, tokens);
+  });
+  return absl::OkStatus();
+}
+
 }  // namespace
 
 absl::StatusOr<OwningOpRef<ModuleOp>> expand(Workspace& workspace, const LoadedModel& loaded,
@@ -155,6 +173,7 @@ absl::StatusOr<OwningOpRef<ModuleOp>> expand(Workspace& workspace, const LoadedM
   options.start = what.start;
   FailureOr<OwningOpRef<ModuleOp>> expanded = expandModel(*loaded.module, options);
   if (failed(expanded)) return workspace.failed();
+  if (absl::Status status = applyMatrixChunk(**expanded); !status.ok()) return status;
   return std::move(*expanded);
 }
 

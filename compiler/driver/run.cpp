@@ -203,7 +203,7 @@ Command runCommand() {
       "weir run model.mlir --params=p.safetensors --inputs=x.safetensors "
       "--outputs=y.safetensors --gradients=g.safetensors",
       {"params", "inputs", "outputs", "gradients", "precision", "set", "seed", "threads", "isa",
-       "plugin", "experiment", "model", "cache"},
+       "matrix_chunk", "plugin", "experiment", "model", "cache"},
       1,
       1,
       run};

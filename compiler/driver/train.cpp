@@ -147,8 +147,8 @@ Command trainCommand() {
           "weir train models/shakespeare_mingru.mlir --data=shakespeare.txt --set "
           "optimizer.lr=5e-4\n"
           "weir train models/selective_copy_mingru.mlir --out=runs/copy --resume",
-          {"out", "resume", "set", "steps", "seed", "data", "threads", "isa", "plugin",
-           "experiment", "model", "quiet", "profile", "timing", "cache"},
+          {"out", "resume", "set", "steps", "seed", "data", "threads", "isa", "matrix_chunk",
+           "plugin", "experiment", "model", "quiet", "profile", "timing", "cache"},
           1,
           1,
           run};

@@ -10,6 +10,7 @@
 #include "mlir/Dialect/Linalg/IR/Linalg.h"
 #include "mlir/Dialect/Tensor/IR/Tensor.h"
 #include "mlir/IR/IRMapping.h"
+#include "mlir/IR/Matchers.h"
 
 #include "compiler/dialect/linalg_builder.h"
 #include "compiler/dialect/region_ops.h"
@@ -45,6 +46,11 @@ Value widened(Value x, Type narrow) {
   bool inPlace =
       llvm::all_of(op.getIndexingMapsArray(), [](AffineMap m) { return m.isIdentity(); });
   return inPlace && getElementTypeOrSelf(input.getType()) == narrow ? input : Value();
+}
+
+bool isZero(Value x) {
+  auto fill = x.getDefiningOp<linalg::FillOp>();
+  return fill && matchPattern(fill.getInputs()[0], m_AnyZeroFloat());
 }
 
 class Rewriter {
@@ -376,6 +382,7 @@ void Rewriter::run() {
   Letters matrices = around({chunk}, {form.key, form.value});
   Letters matrix = around({}, {form.key, form.value});
   Lettered initial{scan.getInitial(), lettersOf(scan.getStateMap())};
+  if (initial.value && isZero(initial.value)) initial.value = {};
   if (initial.value) initial = spread(initial, matrix);
   Scan states = makeScan(
       matrices, chunk, {since.last, product(own.keys, own.values, matrices)}, initial.value,

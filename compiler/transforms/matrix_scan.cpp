@@ -146,10 +146,13 @@ namespace {
 
 /// A step of a scan for one element: a sum of two parts that loses nothing takes eight operations.
 constexpr double kScanStep = 10;
+/// What an element of a chunk's matrix takes, which is written and read several times, and an
+/// element of k, q, v and y, which several kernels read.
+constexpr double kMatrixElement = 30, kTokenElement = 30;
 /// Operations of products in the time of an elementwise one, batches of small ones; f64 as f32.
-constexpr double kProductRate = 4, kProductRateBf16 = 12;
-/// In chunks there are more kernels and more tensors in memory: it has to be better by so much.
-constexpr double kMargin = 1.5;
+constexpr double kProductRate = 8, kProductRateBf16 = 16;
+/// Chunks have to be better by so much.
+constexpr double kMargin = 1.2;
 
 }  // namespace
 
@@ -166,7 +169,7 @@ double costInChunks(const MatrixScan& form, int64_t chunk, bool bf16) {
        v = static_cast<double>(form.sizes[form.value]), c = static_cast<double>(chunk);
   double rate = bf16 ? kProductRateBf16 : kProductRate;
   // Per token, of each matrix: the products across chunks, and the scan over chunks.
-  double cost = 4 * k * v / rate + k * v / c * (kScanStep + 2) + 4 * k + 2 * v;
+  double cost = 4 * k * v / rate + k * v / c * kMatrixElement + (k + v) * kTokenElement;
   switch (form.decayKind) {
     case MatrixScan::Decay::Shared:
       cost += 2 * c * (k + v) / rate + c * (kScanStep + 2);

@@ -19,6 +19,17 @@ namespace weir::bench {
 
 using namespace mlir;
 
+std::string placeOf(Location location) {
+  std::string place;
+  location->walk([&](Location part) {
+    auto name = dyn_cast<NameLoc>(part);
+    if (!name) return WalkResult::advance();
+    place = name.getName().str();
+    return WalkResult::interrupt();
+  });
+  return place;
+}
+
 namespace {
 
 constexpr char kPartAttr[] = "weir.part";
@@ -103,18 +114,6 @@ double bytesWritten(func::FuncOp kernel, unsigned number) {
   Value result = kernel.getBody().front().getTerminator()->getOperand(number);
   if (auto write = result.getDefiningOp<WriteRingOp>()) result = write.getRows();
   return static_cast<double>(byteSize(result.getType()));
-}
-
-/// The path that `expand` gave the op or the first of the ops that it was made of.
-std::string placeOf(Location location) {
-  std::string place;
-  location->walk([&](Location part) {
-    auto name = dyn_cast<NameLoc>(part);
-    if (!name) return WalkResult::advance();
-    place = name.getName().str();
-    return WalkResult::interrupt();
-  });
-  return place;
 }
 
 /// Why what `use` reads isn't made by its reader.

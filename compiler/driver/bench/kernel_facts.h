@@ -46,6 +46,9 @@ struct LaunchFacts {
   double bytes() const { return readBytes + writtenBytes; }
 };
 
+/// The path that `expand` gave the op or the first of the ops that it was made of; may be empty.
+std::string placeOf(mlir::Location location);
+
 /// The launches of an entry point of a planned module, in order.
 std::vector<LaunchFacts> launchesOf(mlir::ModuleOp module, llvm::StringRef entry);
 

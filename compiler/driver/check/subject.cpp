@@ -92,6 +92,8 @@ std::string flagsText() {
   if (isGiven("model")) absl::StrAppend(&text, " --model=", absl::GetFlag(FLAGS_model));
   if (isGiven("experiment"))
     absl::StrAppend(&text, " --experiment=", absl::GetFlag(FLAGS_experiment));
+  if (isGiven("matrix_chunk"))
+    absl::StrAppend(&text, " --matrix_chunk=", absl::GetFlag(FLAGS_matrix_chunk));
   if (isGiven("isa")) absl::StrAppend(&text, " --isa=", absl::GetFlag(FLAGS_isa));
   return text;
 }

@@ -87,6 +87,7 @@ refuses 'lacks an argument' train
 refuses "no use for 'more'" train model.mlir more
 refuses "no command 'trian'" trian model.mlir
 refuses "'sse'" train model.mlir --isa=sse
+refuses "--matrix_chunk can't be 'many'" train model.mlir --matrix_chunk=many
 refuses '--precision' run model.mlir --precision=f16 --inputs=x --outputs=y
 refuses '--stop-after' compile model.mlir --stop-after=everything
 refuses 'needs --out' train model.mlir --resume

@@ -30,6 +30,12 @@ for precision in f32 bf16; do
   "$weir" inspect model.mlir --kernels --json --set precision=$precision > $precision.json
 done
 "$weir" inspect model.mlir --kernels --json --entry=step --batch=2 > step.json
+# Scans that become products, and those that are told not to.
+sed 's/"mingru"(%n) as "rnn"/"gla"(%n) {key = 64, value = 64} as "gla"/' model.mlir > gla.mlir
+"$weir" inspect gla.mlir --nomemory --batch=3 --length=256 > out.txt
+grep -q 'layer.0.gla .*3 of 64 x 64, in chunks of' out.txt || { cat out.txt; exit 1; }
+"$weir" inspect gla.mlir --nomemory --batch=3 --length=256 --matrix_chunk=0 > out.txt
+grep -q 'layer.0.gla .*3 of 64 x 64, in order' out.txt || { cat out.txt; exit 1; }
 "$weir" inspect model.mlir --kernels > out.txt
 grep -q 'k_scan.*layer.*rnn' out.txt && grep -q 'kept for backward' out.txt || { cat out.txt; exit 1; }
 
