@@ -12,6 +12,7 @@
 // RUN: weir-opt %{root}/models/lm_gru.mlir --weir-expand | FileCheck %s --check-prefix=LMGRU
 // RUN: weir-opt %{root}/models/lm_flash.mlir --weir-expand | FileCheck %s --check-prefix=LMFLASH
 // RUN: weir-opt %{root}/models/lm_gau.mlir --weir-expand='set=length=2048 set=batch=2' | FileCheck %s --check-prefix=LMGAU
+// RUN: weir-opt %{root}/models/lm_gla.mlir --weir-expand='set=heads=4' | FileCheck %s --check-prefix=LMGLA
 // RUN: weir-opt %{root}/models/lm_transformer_pp.mlir --weir-expand='set=heads=4' | FileCheck %s --check-prefix=LMTF
 
 // COPY: func.func @selective_copy(%{{[^:]*}}: tensor<?x?xi32> {weir.input = "tokens"}
@@ -56,6 +57,9 @@
 
 // The option `length` is that of the layer and of the task.
 // LMGAU: tensor<4095xf32> {weir.init = "normal(0.02)", weir.param = "layer.3.rel.weight"}
+
+// LMGLA: tensor<128xf32> {weir.init = "ones", weir.param = "layer.3.gla.norm.weight"}
+// LMGLA: weir.split_heads {{.*}} num_heads 4
 
 // LMTF: weir.param = "layer.3.glu.down.bias"
 // LMTF: weir.attention {{.*}} num_heads 4
