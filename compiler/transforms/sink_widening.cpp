@@ -1,5 +1,6 @@
 #include "compiler/transforms/sink_widening.h"
 
+#include "compiler/dialect/recurrence_ops.h"
 #include "mlir/IR/TypeUtilities.h"
 #include "mlir/Dialect/Arith/IR/Arith.h"
 #include "mlir/Dialect/Tensor/IR/Tensor.h"
@@ -28,11 +29,37 @@ struct SinkWidening : OpRewritePattern<View> {
   }
 };
 
+/// A recurrence reads an input at each time as it lies in memory, and widens it in its step.
+struct SinkIntoStep : OpRewritePattern<RecurrenceOp> {
+  using OpRewritePattern::OpRewritePattern;
+
+  LogicalResult matchAndRewrite(RecurrenceOp op, PatternRewriter& rewriter) const override {
+    MutableOperandRange inputs = op.getInputsMutable();
+    bool changed = false;
+    for (size_t i = 0; i < inputs.size(); ++i) {
+      BlockArgument argument = op.getInputArguments()[i];
+      auto extended = inputs[i].get().getDefiningOp<arith::ExtFOp>();
+      if (!extended) continue;
+      auto wide = cast<RankedTensorType>(argument.getType());
+      rewriter.modifyOpInPlace(op, [&] {
+        inputs[i].set(extended.getIn());
+        argument.setType(wide.clone(getElementTypeOrSelf(extended.getIn().getType())));
+      });
+      rewriter.setInsertionPointToStart(&op.getStep().front());
+      auto inside =
+          arith::ExtFOp::create(rewriter, op.getLoc(), wide, argument, arith::FastMathFlagsAttr());
+      rewriter.replaceAllUsesExcept(argument, inside, inside);
+      changed = true;
+    }
+    return success(changed);
+  }
+};
+
 }  // namespace
 
 void populateSinkWideningPatterns(RewritePatternSet& patterns) {
   patterns.add<SinkWidening<tensor::ExtractSliceOp>, SinkWidening<tensor::ExpandShapeOp>,
-               SinkWidening<tensor::CollapseShapeOp>>(patterns.getContext());
+               SinkWidening<tensor::CollapseShapeOp>, SinkIntoStep>(patterns.getContext());
   arith::TruncFOp::getCanonicalizationPatterns(patterns, patterns.getContext());
 }
 

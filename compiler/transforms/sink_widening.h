@@ -1,5 +1,5 @@
-// Conversions to a wider type move below slices and reshapes, so that what is sliced is what lies
-// in memory, and meet the arithmetic that reads them.
+// Conversions to a wider type move below slices and reshapes and into the steps of recurrences, so
+// that what is sliced is what lies in memory, and meet the arithmetic that reads them.
 
 #ifndef WEIR_COMPILER_TRANSFORMS_SINK_WIDENING_H_
 #define WEIR_COMPILER_TRANSFORMS_SINK_WIDENING_H_
@@ -8,7 +8,8 @@
 
 namespace weir {
 
-/// view(extf(x)) becomes extf(view(x)), for `arith.extf` on tensors.
+/// view(extf(x)) becomes extf(view(x)), for `arith.extf` on tensors, and so for the inputs of a
+/// recurrence.
 void populateSinkWideningPatterns(mlir::RewritePatternSet& patterns);
 
 }  // namespace weir

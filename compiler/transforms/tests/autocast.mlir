@@ -125,3 +125,20 @@ func.func @recurrence(%x: tensor<2x3x4xf32>, %h0: tensor<2x4xf32>, %u: tensor<8x
   } -> tensor<2x3x4xf32>, tensor<2x4xf32>
   return %y : tensor<2x3x4xf32>
 }
+
+// An input comes from a product in bf16, lies so in memory, and becomes f32 in the step.
+// KERNELS-LABEL: @recurrence_of_a_product
+// KERNELS: %[[I:.*]] = linalg.generic {{.*}} outs(%{{.*}} : tensor<2x3x8xbf16>)
+// KERNELS: weir.recurrence (%[[XT:.*]] = %[[I]] : tensor<2x3x8xbf16>) from (%{{.*}} : tensor<2x4xf32>) {
+// KERNELS-NEXT: %[[WIDE:.*]] = arith.extf %[[XT]] : tensor<2x8xbf16> to tensor<2x8xf32>
+// KERNELS-NEXT: weir.split %[[WIDE]]
+func.func @recurrence_of_a_product(%x: tensor<2x3x4xf32>, %w: tensor<8x4xf32>, %b: tensor<8xf32>, %h0: tensor<2x4xf32>) -> tensor<2x3x4xf32> {
+  %i = weir.linear %x params(%w, %b : tensor<8x4xf32>, tensor<8xf32>) : tensor<2x3x4xf32> -> tensor<2x3x8xf32>
+  %y, %last = weir.recurrence (%xt = %i : tensor<2x3x8xf32>) from (%h = %h0 : tensor<2x4xf32>) {
+    %p, %q = weir.split %xt pieces [4, 4] : tensor<2x8xf32> -> tensor<2x4xf32>, tensor<2x4xf32>
+    %m = arith.mulf %h, %p : tensor<2x4xf32>
+    %n = arith.addf %m, %q : tensor<2x4xf32>
+    weir.yield %n, %n : tensor<2x4xf32>, tensor<2x4xf32>
+  } -> tensor<2x3x4xf32>, tensor<2x4xf32>
+  return %y : tensor<2x3x4xf32>
+}
