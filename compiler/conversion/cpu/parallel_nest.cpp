@@ -181,7 +181,9 @@ LogicalResult emitParallelNest(KernelBuilder& b, LoopNest nest, Value sharedScra
   int64_t chunk = divideUp(extent, std::min(blocks, extent));
   bool unitStride =
       llvm::any_of(nest.outputs, [&](const LoopOutput& o) { return o.access.strides[dim] == 1; });
-  if (unitStride) chunk = roundUp(chunk, 4 * b.target.lanes());
+  // To the nearest: rounding up would leave few blocks, of which a thread may get one too many.
+  int64_t line = 4 * b.target.lanes();
+  if (unitStride) chunk = std::max(line, (chunk + line / 2) / line * line);
   blocks = divideUp(extent, chunk);
   if (nest.dims[dim].reduction && blocks > 1)
     return emitSplitReduction(b, nest, dim, blocks, chunk, sharedScratch, scratch,
