@@ -146,7 +146,8 @@ LogicalResult emitBody(IsolatedKernel& isolated, CpuTarget target) {
   f.sharedScratch = entry->getArgument(types.size() - 2);
   f.threadScratch = entry->getArgument(types.size() - 1);
 
-  if (failed(expandRegionOps(kernel.getBody()))) return failure();
+  if (failed(expandRegionOps(kernel.getBody())) || failed(layOutGatheredTables(f)))
+    return failure();
   if (failed(emitKernel(f))) return failure();
   f.finishThreadScratch();
   b.fenceStreamedStores();

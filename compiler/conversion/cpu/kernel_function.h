@@ -67,6 +67,8 @@ struct KernelFunction {
   llvm::SmallVector<mlir::Operation*> threadSizes;
 };
 
+/// Copies small arguments that ops would gather from to scratch memory, in another order.
+mlir::LogicalResult layOutGatheredTables(KernelFunction& f);
 /// Emits a kernel of linalg ops (rows group or single op).
 mlir::LogicalResult emitRowsKernel(KernelFunction& f);
 /// Emit kernels of one weir op; other operations of the kernel are described already.

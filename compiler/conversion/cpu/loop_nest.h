@@ -72,6 +72,9 @@ void simplify(LoopNest& nest);
 /// Emits the loops of `nest` at the insertion point, on the calling thread.
 mlir::LogicalResult emitLoopNest(KernelBuilder& b, LoopNest nest);
 
+/// Bytes of a line of the caches.
+constexpr int64_t kLineBytes = 64;
+
 /// Whether vectors of `lanes` that these blocks compute should be stored past the caches, if they
 /// can be. Half lines should not where functions are computed: what takes its time between the two
 /// halves lets the first one out by itself.

@@ -43,11 +43,7 @@ Value scaledExp(KernelBuilder& b, Value t, Value r) {
   return arith::BitcastOp::create(b, type, bits);
 }
 
-/// n, the integer nearest to x * factor, which the low bits of t hold too: rounding is by adding a
-/// magic number.
-struct Multiple {
-  Value n, t;
-};
+}  // namespace
 
 Multiple nearestMultiple(KernelBuilder& b, Value x, double factor) {
   Type type = x.getType();
@@ -55,6 +51,8 @@ Multiple nearestMultiple(KernelBuilder& b, Value x, double factor) {
   Value t = math::FmaOp::create(b, x, b.floatConstant(type, factor), magic);
   return {arith::SubFOp::create(b, t, magic), t};
 }
+
+namespace {
 
 constexpr double kLog2e = 1.4426950408889634;
 
@@ -113,55 +111,6 @@ Value sinF32(KernelBuilder& b, Value x, int64_t quadrant) {
   return arith::SelectOp::create(b, bitSet(2), arith::NegFOp::create(b, result), result);
 }
 
-/// Element `index` mod 16 of 16 floats, for each lane.
-Value lookUp(KernelBuilder& b, ArrayRef<uint32_t> table, Value index) {
-  auto type = VectorType::get({16}, b.getF32Type());
-  SmallVector<APFloat> values;
-  for (uint32_t bits : table) values.emplace_back(APFloat::IEEEsingle(), APInt(32, bits));
-  Value entries = arith::ConstantOp::create(b, DenseElementsAttr::get(type, values));
-  return LLVM::CallIntrinsicOp::create(b, type, b.getStringAttr("llvm.x86.avx512.permvar.sf.512"),
-                                       ValueRange{entries, index})
-      .getResults();
-}
-
-/// erf by polynomials of degree 5 on intervals around the multiples of 17/64, minimax of the
-/// relative error, 1.5 ulp. Their coefficients are looked up in registers: half the operations of
-/// erfF32. From 65/16 on it is 1.
-Value erfByTable(KernelBuilder& b, Value x) {
-  static const uint32_t kCoefficients[6][16] = {
-      {0x3DE5A42A, 0x3D9DD142, 0xBA80AF72, 0xBD722A20, 0xBD86EB5B, 0xBD172C8B, 0xBBA9F1A7,
-       0x3C321C2D, 0x3C4BA563, 0x3C044420, 0x3B7B4EAA, 0x3ABBD4F4, 0x39E43CA3, 0x38E5843E,
-       0x37C1257C, 0x36890A59},
-      {0x00000000, 0x3E0725EF, 0x3E3A975D, 0x3E0C206E, 0x3D4595C1, 0xBCB44266, 0xBD47AF7E,
-       0xBD303168, 0xBCD8560B, 0xBC4E0052, 0xBB9EB17B, 0xBACA1686, 0xB9D768A2, 0xB8C1C2CC,
-       0xB793E84A, 0xB6406942},
-      {0xBEC09306, 0xBE9A2591, 0xBDFD0A9F, 0x3D5C681A, 0x3E1CA940, 0x3E26D97C, 0x3DF7DD95,
-       0x3D8F96D5, 0x3D0752F3, 0x3C53D787, 0x3B8B5EAD, 0x3A9B4F1C, 0x399354CE, 0x386ED345,
-       0x3725D4AD, 0x35C5B2AB},
-      {0x00000000, 0xBE8F005E, 0xBEE771BB, 0xBEF3F77F, 0xBEC68214, 0xBE837EE6, 0xBE113B15,
-       0xBD876B70, 0xBCD6D393, 0xBC11A7FD, 0xBB2965B0, 0xBA295CAB, 0xB911D1A9, 0xB7D885CF,
-       0xB68AC2D2, 0xB519A4E9},
-      {0x3F906EBA, 0x3F8697D4, 0x3F59D580, 0x3F191410, 0x3EBAD48E, 0x3E460399, 0x3DB63F31,
-       0x3D11A8E0, 0x3C4A3125, 0x3B73BA25, 0x3A7F20F3, 0x3967EA75, 0x383711F1, 0x36FAFC92,
-       0x35956823, 0x341A77B1},
-      {0x00000000, 0x3E95ECED, 0x3F0C2AD3, 0x3F3D802C, 0x3F5DF788, 0x3F708D1F, 0x3F79CDE1,
-       0x3F7DCFB0, 0x3F7F5211, 0x3F7FD0A5, 0x3F7FF4B5, 0x3F7FFDA5, 0x3F7FFF92, 0x3F7FFFEF,
-       0x3F7FFFFE, 0x3F800000},
-  };
-  Type type = x.getType();
-  Value last = b.floatConstant(type, 4.0625);
-  Value a = math::AbsFOp::create(b, x);
-  Value beyond = arith::CmpFOp::create(b, arith::CmpFPredicate::OGT, a, last);  // nan is not
-  a = arith::SelectOp::create(b, beyond, last, a);
-  auto [n, t] = nearestMultiple(b, a, 64.0 / 17);
-  Value index = arith::BitcastOp::create(b, withElement(type, b.getI32Type()), t);
-  Value r = math::FmaOp::create(b, n, b.floatConstant(type, -17.0 / 64), a);
-  Value p = lookUp(b, kCoefficients[0], index);
-  for (ArrayRef<uint32_t> next : ArrayRef(kCoefficients).drop_front())
-    p = math::FmaOp::create(b, p, r, lookUp(b, next, index));
-  return math::CopySignOp::create(b, p, x);
-}
-
 /// erf(x) = x P(x^2) below 1, and 1 - exp(Q(|x|)) above, where Q is close to log erfc; both
 /// minimax, 1.5 ulp. Beyond 4 it is 1. MLIR's own expansion selects each of its coefficients from
 /// four intervals, which takes three times as long.
@@ -180,6 +129,20 @@ Value erfF32(KernelBuilder& b, Value x) {
   Value outer = arith::SubFOp::create(b, one, expF32(b, exponent));
   Value isInner = arith::CmpFOp::create(b, arith::CmpFPredicate::OLT, a, one);
   return math::CopySignOp::create(b, arith::SelectOp::create(b, isInner, inner, outer), x);
+}
+
+/// (1 + erf(x / sqrt 2)) / 2 + x exp(-x^2 / 2) / sqrt(2 pi).
+Value geluGradient(KernelBuilder& b, Value x) {
+  Type type = x.getType();
+  if (hasTables(type)) return geluGradientByTable(b, x);
+  auto times = [&](Value value, double factor) {
+    return Value(arith::MulFOp::create(b, value, b.floatConstant(type, factor)));
+  };
+  Value density = expF32(b, times(arith::MulFOp::create(b, x, x), -0.5));
+  Value phi = times(arith::AddFOp::create(b, erfF32(b, times(x, 0.70710678118654752)),
+                                          b.floatConstant(type, 1.0)),
+                    0.5);
+  return math::FmaOp::create(b, x, times(density, 0.39894228040143268), phi);
 }
 
 /// log1p(x) = log(u) * x / (u - 1) with u = 1 + x rounded (W. Kahan): the rounding of u cancels.
@@ -292,10 +255,9 @@ Value expandMath(KernelBuilder& b, Operation* op, ValueRange operands) {
   if (operands.empty() || !getElementTypeOrSelf(operands[0].getType()).isF32()) return Value();
   if (isa<math::ExpOp>(op))
     return op->hasAttr(kBounded) ? boundedExpF32(b, operands[0]) : expF32(b, operands[0]);
+  if (op->hasAttr(kGeluGradient)) return geluGradient(b, operands[0]);
   if (isa<math::ErfOp>(op))
-    return operands[0].getType() == VectorType::get({16}, b.getF32Type())
-               ? erfByTable(b, operands[0])
-               : erfF32(b, operands[0]);
+    return hasTables(operands[0].getType()) ? erfByTable(b, operands[0]) : erfF32(b, operands[0]);
   if (isa<math::SinOp>(op)) return sinF32(b, operands[0], 0);
   if (isa<math::CosOp>(op)) return sinF32(b, operands[0], 1);
   if (isa<math::ExpM1Op>(op)) return expm1F32(b, operands[0]);

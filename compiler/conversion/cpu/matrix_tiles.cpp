@@ -34,6 +34,9 @@ constexpr int64_t kSide = kTileSide;
 /// Panels whose sums an epilogue gets at once, at most: enough for it to walk memory along rows.
 constexpr int64_t kStripPanels = 8;
 
+/// Rows of a strip that are fetched ahead of the epilogue's.
+constexpr int64_t kRowsAhead = 4;
+
 /// Bytes of 32 rows of A that stay in L1 while B passes by.
 constexpr int64_t kLeftBytesInL1 = 40 << 10;
 
@@ -296,7 +299,6 @@ void MatrixTiles::fetchNext(const Visit& visit, Value i, Value j, Value k) {
     k = b.add(visit.first, k);
   else if (!visit.isLast)
     return;
-  constexpr int64_t kLineBytes = 64;
   int64_t lines = divideUp(kTileSteps, panels), elements = kLineBytes / storageBytes(a.element);
   Value corner = b.offset(b.add(bases.a, p.nextLeft), i, 2 * kSide * strideM);
   corner = b.offset(corner, k, kTileSteps * strideK);
@@ -449,6 +451,8 @@ LogicalResult MatrixTiles::emitStrips(int64_t group) {
       part.rows = b.maximum(zero, b.minimum(b.constant(1), b.sub(strip[kRows], row)));
       part.sums.base = b.add(b.mul(b.add(strip[kBase], row), width), column);
       if (failed(p.epilogue->emit(part, segment))) result = failure();
+      part.row = b.add(part.row, kRowsAhead);
+      p.epilogue->fetch(part, segment);
     };
     auto multiplyStrip = [&](const Visit& visit, Value i, Value from, ValueRange before) {
       Value row = b.mul(i, 2 * kSide), half = b.sub(b.constant(2 * kSide), before[kHalf]);

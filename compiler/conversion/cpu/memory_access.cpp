@@ -13,9 +13,6 @@ using namespace mlir;
 
 namespace {
 
-/// Bytes of a line of the caches.
-constexpr int64_t kLine = 64;
-
 Type withElement(Type like, Type element) {
   auto vector = dyn_cast<VectorType>(like);
   return vector ? Type(vector.clone(element)) : element;
@@ -69,7 +66,7 @@ Value allLanes(KernelBuilder& b, int64_t lanes) {
 }  // namespace
 
 bool repaysStreaming(const Access& access, int64_t lanes, ArrayRef<Block*> blocks) {
-  if (lanes * storageBytes(access.element) >= kLine) return true;
+  if (lanes * storageBytes(access.element) >= kLineBytes) return true;
   auto isFunction = [](Operation& op) {
     return isa<math::MathDialect>(op.getDialect()) && !isa<math::FmaOp, math::AbsFOp>(op);
   };
@@ -114,7 +111,7 @@ void storeVector(KernelBuilder& b, Value value, const Access& access, Value offs
     int64_t bytes = lanes * storageBytes(access.element);
     if (mask) {
       vector::MaskedStoreOp::create(b, access.memref, ValueRange{offset}, mask, value);
-    } else if (access.streamed && 2 * bytes >= kLine && isMultipleOf(offset, lanes)) {
+    } else if (access.streamed && 2 * bytes >= kLineBytes && isMultipleOf(offset, lanes)) {
       // Without an alignment this would become stores of scalars.
       if (access.element.isBF16()) value = hiddenFromStores(b, value);
       vector::StoreOp::create(b, value, access.memref, ValueRange{offset}, /*nontemporal=*/true,

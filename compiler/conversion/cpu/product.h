@@ -30,6 +30,8 @@ struct ProductBlock {
 struct ProductEpilogue {
   llvm::SmallVector<int64_t> ends;
   std::function<mlir::LogicalResult(const ProductBlock&, size_t)> emit;
+  /// Fetches to L1 what `emit` will read and write for the block, except for the sums.
+  std::function<void(const ProductBlock&, size_t)> fetch;
 };
 constexpr int64_t kProductBlock = 32;
 

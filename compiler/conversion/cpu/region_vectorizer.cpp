@@ -102,7 +102,9 @@ LogicalResult expandRegionOps(Region& region) {
     if (op.getType().isF32()) sigmoids.push_back(op);
   });
   for (SigmoidOp op : sigmoids) expandSigmoid(op);
-  return decomposeAll(region, [](Operation*) { return true; });
+  if (failed(decomposeAll(region, [](Operation*) { return true; }))) return failure();
+  joinGeluGradients(region);
+  return success();
 }
 
 namespace {

@@ -7,6 +7,7 @@
 #include "compiler/conversion/cpu/rows_emitter.h"
 #include "mlir/Dialect/Arith/IR/Arith.h"
 #include "mlir/Dialect/Linalg/IR/Linalg.h"
+#include "mlir/Dialect/MemRef/IR/MemRef.h"
 #include "mlir/Dialect/Tensor/IR/Tensor.h"
 #include "mlir/IR/Matchers.h"
 
@@ -348,7 +349,6 @@ FailureOr<LoopNest> RowsEmitter::segmentNest(Operation* product, size_t segment,
     if (!isReadElsewhere(value, product)) return;
     LoopOutput output;
     output.access = inSegment(nest.outputs[i].access, start);
-    output.access.streamed = false;
     stores.emplace_back(output, values[value]);
   };
   {
@@ -442,6 +442,24 @@ LogicalResult RowsEmitter::emitWithEpilogue(Product product, Operation* op,
     sums.strides = strides;
     mine.inputs[0] = sums;
     return emitLoopNest(b, mine);
+  };
+  epilogue.fetch = [&](const ProductBlock& block, size_t segment) {
+    const LoopNest& nest = nests[segment];
+    size_t column = nest.dims.size() - 1, row = column - 1;
+    auto fetch = [&](const Access& access, bool isWrite) {
+      if (access.isScalar() || access.tile || access.strides[column] != 1 ||
+          access.strides[row] == 0)
+        return;
+      Value at = b.offset(access.base, block.row, access.strides[row]);
+      at = b.add(at, block.column);
+      int64_t line = kLineBytes / storageBytes(access.element);
+      for (int64_t i = 0; i < block.columns; i += line)
+        memref::PrefetchOp::create(b, access.memref, ValueRange{b.add(at, i)}, isWrite,
+                                   /*localityHint=*/3, /*isDataCache=*/true);
+    };
+    for (const Access& input : llvm::drop_begin(nest.inputs)) fetch(input, false);
+    for (const LoopOutput& output : nest.outputs)
+      if (!output.access.streamed) fetch(output.access, true);
   };
   if (product.matrixTiles) {
     product.epilogue = &epilogue;

@@ -46,7 +46,7 @@ inline bool copiesLeft(bool sameType, int64_t strideBytes) {
 bool repaysMatrixTiles(int64_t m, int64_t n, int64_t k);
 
 /// Most rows that a block should have: A's stays in the second cache.
-constexpr int64_t kProductRows = 224;
+constexpr int64_t kProductRows = 256;
 
 /// How a product is taken apart: see #weir.tiles in the manual. 0 stands for no choice yet.
 struct Tiling {
