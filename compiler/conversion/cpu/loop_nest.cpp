@@ -118,11 +118,16 @@ class LoopNestEmitter {
   Position start();
   void storeOutputs(const Position& at, ValueRange values, Value mask);
   LogicalResult emitHorizontal();
+  /// Whether two vectors of an output go past the caches as one, which is a whole line.
+  bool storesPairs(const Access& output) const {
+    return output.streamed && stride(output) == 1 &&
+           2 * lanes * storageBytes(output.element) == kLineBytes;
+  }
   LogicalResult emitSums(const Position& row, Value i, int64_t count, Value mask);
   LogicalResult emitRegisters(int64_t unroll);
   LogicalResult emitInMemory();
 
-  int64_t stride(const Access& access) { return strideOf(access, vectorDim); }
+  int64_t stride(const Access& access) const { return strideOf(access, vectorDim); }
 
   KernelBuilder& b;
   LoopNest& nest;
@@ -350,8 +355,17 @@ LogicalResult LoopNestEmitter::emitSums(const Position& row, Value i, int64_t co
                   return next;
                 });
   if (failed(results)) return failure();
+  auto valueOf = [&](int64_t u, size_t o) { return (*results)[u * outputs + o]; };
   for (int64_t u = 0; u < count; ++u)
-    storeOutputs(moved(first, u), ValueRange(*results).slice(u * outputs, outputs), mask);
+    for (size_t o = 0; o < outputs; ++o) {
+      const Access& output = nest.outputs[o].access;
+      Value value = valueOf(u, o);
+      if (count % 2 == 0 && storesPairs(output)) {
+        if (u % 2 == 1) continue;
+        value = joined(b, value, valueOf(u + 1, o));
+      }
+      storeVector(b, value, output, moved(first, u).outputs[o], stride(output), mask);
+    }
   return success();
 }
 
@@ -363,7 +377,9 @@ LogicalResult LoopNestEmitter::emitRegisters(int64_t unroll) {
       if (failed(emitSums(row, i, 1, mask))) return failure();
       return ValueList();
     };
-    if (reductionDims.empty()) return emitVectors(unroll, {}, one);
+    bool pairs =
+        llvm::any_of(nest.outputs, [&](const LoopOutput& o) { return storesPairs(o.access); });
+    if (reductionDims.empty() && !pairs) return emitVectors(unroll, {}, one);
     return emitVectors(unroll, {}, one, [&](Value i) { return emitSums(row, i, unroll, Value()); });
   });
 }
@@ -474,9 +490,11 @@ LogicalResult LoopNestEmitter::emit() {
   chooseVectorDim();
   if (nest.dims[vectorDim].reduction) return emitHorizontal();
   bool gathers = llvm::any_of(nest.inputs, [&](const Access& input) { return stride(input) > 1; });
+  int64_t unroll = reductionDims.empty() && nest.dims[vectorDim].extent >= 4 * lanes ? 2 : 1;
   for (LoopOutput& output : nest.outputs)
-    output.access.streamed &= !gathers && repaysStreaming(output.access, lanes, {nest.body});
-  if (reductionDims.empty()) return emitRegisters(nest.dims[vectorDim].extent >= 4 * lanes ? 2 : 1);
+    output.access.streamed &=
+        !gathers && repaysStreaming(output.access, unroll * lanes, {nest.body});
+  if (reductionDims.empty()) return emitRegisters(unroll);
   int64_t vectors = divideUp(nest.dims[vectorDim].extent, lanes), length = 1;
   for (size_t dim : reductionDims) length *= nest.dims[dim].extent;
   bool unitOutputs =

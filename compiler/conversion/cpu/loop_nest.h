@@ -86,6 +86,8 @@ mlir::Value loadVector(KernelBuilder& b, const Access& access, mlir::Value offse
                        int64_t lanes, mlir::Value mask);
 void storeVector(KernelBuilder& b, mlir::Value value, const Access& access, mlir::Value offset,
                  int64_t stride, mlir::Value mask);
+/// Two vectors as one.
+mlir::Value joined(KernelBuilder& b, mlir::Value low, mlir::Value high);
 mlir::Value loadScalar(KernelBuilder& b, const Access& access, mlir::Value offset);
 void storeScalar(KernelBuilder& b, mlir::Value value, const Access& access, mlir::Value offset);
 

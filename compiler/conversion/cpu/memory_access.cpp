@@ -1,5 +1,7 @@
 // Vector loads and stores of strided operands.
 
+#include <numeric>
+
 #include "compiler/conversion/cpu/loop_nest.h"
 #include "mlir/Dialect/Arith/IR/Arith.h"
 #include "mlir/Dialect/LLVMIR/LLVMDialect.h"
@@ -101,6 +103,13 @@ Value loadVector(KernelBuilder& b, const Access& access, Value offset, int64_t s
                                      mask ? mask : allLanes(b, lanes), zero(b, type));
   }
   return fromStorage(b, value, access.element);
+}
+
+Value joined(KernelBuilder& b, Value low, Value high) {
+  auto type = cast<VectorType>(low.getType());
+  SmallVector<int64_t> order(2 * type.getNumElements());
+  std::iota(order.begin(), order.end(), 0);
+  return vector::ShuffleOp::create(b, low, high, order);
 }
 
 void storeVector(KernelBuilder& b, Value value, const Access& access, Value offset, int64_t stride,
