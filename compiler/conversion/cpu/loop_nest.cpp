@@ -124,6 +124,7 @@ class LoopNestEmitter {
            2 * lanes * storageBytes(output.element) == kLineBytes;
   }
   LogicalResult emitSums(const Position& row, Value i, int64_t count, Value mask);
+  void fetchNextRow(const Position& row, Value i);
   LogicalResult emitRegisters(int64_t unroll);
   LogicalResult emitInMemory();
 
@@ -369,6 +370,21 @@ LogicalResult LoopNestEmitter::emitSums(const Position& row, Value i, int64_t co
   return success();
 }
 
+/// Fetches what the next row has in place of the vectors at `i`: rows that lie apart are too short
+/// for the processor to find out by itself.
+void LoopNestEmitter::fetchNextRow(const Position& row, Value i) {
+  if (parallelDims.empty()) return;
+  size_t outer = parallelDims.back();
+  for (auto [access, base] : llvm::zip(nest.inputs, row.inputs)) {
+    if (access.isScalar() || access.tile || stride(access) != 1) continue;
+    int64_t apart = access.strides[outer];
+    if (apart == 0) continue;
+    Value at = b.add(b.add(base, i), apart);
+    memref::PrefetchOp::create(b, access.memref, ValueRange{at}, /*isWrite=*/false,
+                               /*localityHint=*/3, /*isDataCache=*/true);
+  }
+}
+
 /// Outputs are walked by vectors; reductions, if any, run inside, for `unroll` vectors at once.
 LogicalResult LoopNestEmitter::emitRegisters(int64_t unroll) {
   return emitLoops(parallelDims, start(), [&](const Position& begin) -> LogicalResult {
@@ -377,10 +393,14 @@ LogicalResult LoopNestEmitter::emitRegisters(int64_t unroll) {
       if (failed(emitSums(row, i, 1, mask))) return failure();
       return ValueList();
     };
+    auto several = [&](Value i) {
+      if (reductionDims.empty()) fetchNextRow(row, i);
+      return emitSums(row, i, unroll, Value());
+    };
     bool pairs =
         llvm::any_of(nest.outputs, [&](const LoopOutput& o) { return storesPairs(o.access); });
-    if (reductionDims.empty() && !pairs) return emitVectors(unroll, {}, one);
-    return emitVectors(unroll, {}, one, [&](Value i) { return emitSums(row, i, unroll, Value()); });
+    if (reductionDims.empty() && !pairs && unroll == 1) return emitVectors(unroll, {}, one);
+    return emitVectors(unroll, {}, one, several);
   });
 }
 
