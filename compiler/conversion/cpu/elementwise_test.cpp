@@ -298,4 +298,94 @@ func.func @k(%x: tensor<1001xf32>) -> tensor<1001xf32> attributes {weir.kernel, 
 }
 
 }  // namespace
+
+size_t countOf(const std::string& text, const std::string& part) {
+  size_t count = 0;
+  for (size_t at = text.find(part); at != std::string::npos; at = text.find(part, at + 1)) ++count;
+  return count;
+}
+
+TEST_P(ElementwiseTest, GeluGradientIsOneFunction) {
+  auto kernelOf = [](const std::string& weighted) {
+    return R"(
+func.func @k(%x: tensor<1001xf32>) -> tensor<1001xf32> attributes {weir.kernel, weir.row_rank = 0 : i64} {
+  %e = tensor.empty() : tensor<1001xf32>
+  %r = linalg.generic {indexing_maps = [affine_map<(j) -> (j)>, affine_map<(j) -> (j)>],
+      iterator_types = ["parallel"]} ins(%x : tensor<1001xf32>) outs(%e : tensor<1001xf32>) {
+  ^bb0(%a: f32, %o: f32):
+    %half = arith.constant 5.0e-01 : f32
+    %one = arith.constant 1.0 : f32
+    %c = arith.constant 0.707106769 : f32
+    %d = arith.constant 0.398942292 : f32
+    %1 = arith.mulf %a, %c : f32
+    %2 = math.erf %1 : f32
+    %3 = arith.addf %2, %one : f32
+    %4 = arith.mulf %3, %half : f32
+    %5 = arith.mulf %a, %a : f32
+    %6 = arith.mulf %5, %half : f32
+    %7 = arith.negf %6 : f32
+    %8 = math.exp %7 : f32
+    %9 = arith.mulf %8, %d : f32
+    %10 = arith.mulf )" +
+           weighted + R"(, %9 : f32
+    %11 = arith.addf %4, %10 : f32
+    linalg.yield %11 : f32
+  } -> tensor<1001xf32>
+  return %r : tensor<1001xf32>
+})";
+  };
+  for (bool isGradient : {true, false}) {
+    std::string text = kernelOf(isGradient ? "%a" : "%1");
+    auto kernel = LoadedKernel::create(text, GetParam());
+    ASSERT_TRUE(kernel);
+    std::vector<float> x(1001), y = poisoned(1001);
+    for (int i = 0; i <= 1000; ++i) x[i] = 0.014F * static_cast<float>(i - 500);
+    x[0] = -1e30F, x[1] = 1e30F, x[2] = std::nanf("");
+    kernel->run({x.data(), y.data()});
+    for (int i = 0; i <= 1000; ++i) {
+      double a = x[i], density = std::exp(-a * a / 2) / std::sqrt(2 * M_PI);
+      double weight = isGradient ? a : a * std::sqrt(0.5);
+      double expected = (1 + std::erf(a * std::sqrt(0.5))) / 2 + weight * density;
+      if (std::isnan(a))
+        EXPECT_TRUE(std::isnan(y[i]));
+      else
+        EXPECT_NEAR(y[i], expected, 2.5e-7) << a;
+    }
+    // Six coefficients for whole vectors, six for the masked rest, and no exponential.
+    if (GetParam() != IsaLevel::Avx2 && isGradient)
+      EXPECT_EQ(countOf(assemblyOf(text, GetParam()), "vpslld"), 0u);
+  }
+}
+
+TEST_P(ElementwiseTest, SmallTablesAreNotGathered) {
+  const char* text = R"(
+func.func @k(%x: tensor<$Mx$Nxf32>, %w: tensor<$Nx3xf32>) -> tensor<$Mx$Nxf32> attributes {weir.kernel, weir.row_rank = 1 : i64} {
+  %e = tensor.empty() : tensor<$Mx$Nxf32>
+  %r = linalg.generic {indexing_maps = [affine_map<(i, j) -> (i, j)>, affine_map<(i, j) -> (j, 0)>, affine_map<(i, j) -> (j, 2)>, affine_map<(i, j) -> (i, j)>],
+      iterator_types = ["parallel", "parallel"]} ins(%x, %w, %w : tensor<$Mx$Nxf32>, tensor<$Nx3xf32>, tensor<$Nx3xf32>) outs(%e : tensor<$Mx$Nxf32>) {
+  ^bb0(%a: f32, %b: f32, %c: f32, %o: f32):
+    %1 = arith.mulf %a, %b : f32
+    %2 = arith.addf %1, %c : f32
+    linalg.yield %2 : f32
+  } -> tensor<$Mx$Nxf32>
+  return %r : tensor<$Mx$Nxf32>
+})";
+  for (auto [m, n] : {std::pair<int64_t, int64_t>{1, 1}, {40, 1}, {3, 17}, {1000, 16}, {70, 301}}) {
+    auto kernel = LoadedKernel::create(fill(text, {{'M', m}, {'N', n}}), GetParam());
+    ASSERT_TRUE(kernel);
+    auto x = randomValues(m * n, 1), w = randomValues(n * 3, 2), y = poisoned(m * n);
+    kernel->run({x.data(), w.data(), y.data()});
+    for (int64_t i = 0; i < m * n; ++i) {
+      double expected = double{x[i]} * w[i % n * 3] + w[i % n * 3 + 2];
+      EXPECT_NEAR(y[i], expected, 3e-7);
+    }
+  }
+  // A row repays no copy in scratch memory, many do.
+  for (auto [m, bytes] : {std::pair<int64_t, int64_t>{1, 0}, {1000, 64 * 3 * 4}}) {
+    auto kernel = LoadedKernel::create(fill(text, {{'M', m}, {'N', 64}}), GetParam());
+    ASSERT_TRUE(kernel);
+    EXPECT_EQ(kernel->kernel.sharedScratchBytes, bytes);
+  }
+}
+
 }  // namespace weir

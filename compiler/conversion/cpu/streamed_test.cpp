@@ -106,11 +106,12 @@ TEST_P(StreamedTest, Elementwise) {
     // A vector of bf16 is too narrow where one of f32 is half of a line.
     bool narrow = GetParam() == IsaLevel::Avx2 && c.bytes == 2;
     EXPECT_EQ(streamedStores(fill(text, {{'M', 256}, {'N', 256}}), GetParam()) > 0, !narrow);
-    // Functions between the halves of a line.
+    // On AVX2 functions come between the halves of a line. AVX-512 stores two vectors as one.
     if (std::string(c.type) == "bf16") {
       std::string exponential =
           elementwise("bf16", "%q = math.exp %p : f32\n    %t = arith.truncf %q : f32 to bf16");
-      EXPECT_EQ(streamedStores(fill(exponential, {{'M', 256}, {'N', 256}}), GetParam()), 0);
+      EXPECT_EQ(streamedStores(fill(exponential, {{'M', 256}, {'N', 256}}), GetParam()) > 0,
+                GetParam() != IsaLevel::Avx2);
     }
     // Rows do not begin at multiples of a vector.
     EXPECT_EQ(streamedStores(fill(text, {{'M', 256}, {'N', 251}}), GetParam()), 0);
