@@ -185,12 +185,15 @@ ScanPoint ScanNest::atTime(const ScanPoint& at, Value t) const {
   return point;
 }
 
-Value ScanNest::stateBuffer(Value offset, int64_t byteOffset, int64_t copies) {
-  return b.view(f.threadScratch, b.add(offset, byteOffset), copies * stateSize(), state);
+Access ScanNest::buffer(Value offset, int64_t byteOffset, int64_t steps, Type element) {
+  Access access;
+  access.memref = b.view(f.threadScratch, b.add(offset, byteOffset), steps * stateSize(), element);
+  access.element = element;
+  return access;
 }
 
-Value ScanNest::stateOffset(const ScanPoint& at, Value copy) {
-  Value offset = copy ? b.mul(copy, stateSize()) : b.constant(0);
+Value ScanNest::bufferOffset(const ScanPoint& at, Value step) {
+  Value offset = step ? b.mul(step, stateSize()) : b.constant(0);
   offset = b.add(offset, at.column);
   int64_t stride = columns;
   for (size_t d : llvm::reverse(inner)) {
@@ -200,18 +203,12 @@ Value ScanNest::stateOffset(const ScanPoint& at, Value copy) {
   return offset;
 }
 
-Value ScanNest::loadState(Value buffer, const ScanPoint& at, Value copy) {
-  Access access;
-  access.memref = buffer;
-  access.element = state;
-  return loadVector(b, access, stateOffset(at, copy), 1, lanes, at.mask);
+Value ScanNest::loadAt(const Access& buffer, const ScanPoint& at, Value step) {
+  return loadVector(b, buffer, bufferOffset(at, step), 1, lanes, at.mask);
 }
 
-void ScanNest::storeState(Value value, Value buffer, const ScanPoint& at, Value copy) {
-  Access access;
-  access.memref = buffer;
-  access.element = state;
-  storeVector(b, value, access, stateOffset(at, copy), 1, at.mask);
+void ScanNest::storeAt(Value value, const Access& buffer, const ScanPoint& at, Value step) {
+  storeVector(b, value, buffer, bufferOffset(at, step), 1, at.mask);
 }
 
 LogicalResult ScanNest::forBlocks(function_ref<LogicalResult(const ScanPoint&)> body) {

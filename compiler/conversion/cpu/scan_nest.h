@@ -79,24 +79,24 @@ class ScanNest {
   void store(mlir::Value value, const Access& access, const ScanPoint& at);
   /// Touches the cache lines of an input some steps ahead.
   void prefetch(const Access& access, const ScanPoint& at, mlir::Value time);
-  /// A buffer of `copies` states in the thread's scratch memory, to be used with stateAt.
-  mlir::Value stateBuffer(mlir::Value threadOffset, int64_t byteOffset, int64_t copies = 1);
-  mlir::Value loadState(mlir::Value buffer, const ScanPoint& at, mlir::Value copy = {});
-  void storeState(mlir::Value value, mlir::Value buffer, const ScanPoint& at,
-                  mlir::Value copy = {});
+  /// Reserves scratch memory of the thread for values at the points of `steps` steps; returns its
+  /// offset.
+  int64_t reserve(int64_t steps, mlir::Type element) {
+    return f.thread.reserve(steps * stateSize() * storageBytes(element));
+  }
+  /// What was reserved there, for use with loadAt and storeAt.
+  Access buffer(mlir::Value threadOffset, int64_t byteOffset, int64_t steps, mlir::Type element);
+  mlir::Value loadAt(const Access& buffer, const ScanPoint& at, mlir::Value step = {});
+  void storeAt(mlir::Value value, const Access& buffer, const ScanPoint& at, mlir::Value step = {});
   /// `value` converted to another float type.
   mlir::Value fitted(mlir::Value value, mlir::Type element);
   ScanPoint atTime(const ScanPoint& at, mlir::Value t) const;
-  /// Reserves thread scratch memory for `copies` states and returns its offset.
-  int64_t reserveStates(int64_t copies) {
-    return f.thread.reserve(copies * stateSize() * storageBytes(state));
-  }
 
   KernelFunction& f;
   KernelBuilder& b;
 
  private:
-  mlir::Value stateOffset(const ScanPoint& at, mlir::Value copy);
+  mlir::Value bufferOffset(const ScanPoint& at, mlir::Value step);
   mlir::LogicalResult innerLoops(
       size_t depth, const ScanPoint& at, ValueList& sums,
       llvm::function_ref<mlir::FailureOr<ValueList>(const ScanPoint&)> body);

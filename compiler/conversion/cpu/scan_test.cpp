@@ -344,6 +344,134 @@ TEST_P(ScanTest, StateSpaceModelAndItsGradient) {
       }
 }
 
+// Gates that both sweeps of the gradient need, as the minimal GRU has them; an input that only the
+// way back reads.
+const char* kGatedGradient = R"(
+func.func @k(%gate: tensor<$Bx$Tx$Dxf32>, %in: tensor<$Bx$Tx$Dxf32>, %out: tensor<$Bx$Tx$Dxf32>, %ids: tensor<$Bx$Txi32>, %st: tensor<$Cx$Bx$Dxf32>, %dy: tensor<$Bx$Tx$Dxf32>) -> (tensor<$Bx$Tx$Dxf32>, tensor<$Bx$Tx$Dxf32>, tensor<$Bx$Tx$Dxf32>) attributes {weir.kernel, weir.row_rank = 0 : i64} {
+  %g:3 = weir.scan_vjp(%gate, %in, %out) $Gstates(%st) cotangents(%dy) $Rchunk($K) prologue {
+  ^bb0(%k: f32, %x: f32, %w: f32):
+    %z = weir.sigmoid %k : f32
+    %n = arith.negf %k : f32
+    %a = weir.sigmoid %n : f32
+    %c = math.tanh %x : f32
+    %b = arith.mulf %z, %c : f32
+    weir.yield %a, %b : f32, f32
+  } adjoint_epilogue {
+  ^bb0(%h: f32, %k: f32, %x: f32, %w: f32, %d: f32):
+    %zero = arith.constant 0.0 : f32
+    %dh = arith.mulf %d, %w : f32
+    %dw = arith.mulf %d, %h : f32
+    weir.yield %dh, %zero, %zero, %dw : f32, f32, f32, f32
+  } adjoint_prologue {
+  ^bb0(%k: f32, %x: f32, %w: f32, %da: f32, %db: f32):
+    %zero = arith.constant 0.0 : f32
+    %one = arith.constant 1.0 : f32
+    %z = weir.sigmoid %k : f32
+    %n = arith.negf %k : f32
+    %a = weir.sigmoid %n : f32
+    %az = arith.mulf %a, %z : f32
+    %c = math.tanh %x : f32
+    %dz = arith.mulf %db, %c : f32
+    %s = arith.subf %dz, %da : f32
+    %dk = arith.mulf %s, %az : f32
+    %c2 = arith.mulf %c, %c : f32
+    %slope = arith.subf %one, %c2 : f32
+    %dc = arith.mulf %db, %z : f32
+    %dx = arith.mulf %dc, %slope : f32
+    weir.yield %dk, %dx, %zero : f32, f32, f32
+  } {indexing_maps = [$M, $M, $M, $M], iterator_types = ["parallel", "time", "parallel"]}
+    : (tensor<$Bx$Tx$Dxf32>, tensor<$Bx$Tx$Dxf32>, tensor<$Bx$Tx$Dxf32>$I, tensor<$Cx$Bx$Dxf32>, tensor<$Bx$Tx$Dxf32>) -> (tensor<$Bx$Tx$Dxf32>, tensor<$Bx$Tx$Dxf32>, tensor<$Bx$Tx$Dxf32>)
+  return %g#0, %g#1, %g#2 : tensor<$Bx$Tx$Dxf32>, tensor<$Bx$Tx$Dxf32>, tensor<$Bx$Tx$Dxf32>
+})";
+
+std::string gatedGradient(const Shape& s, bool reverse, bool segmented) {
+  std::string text = kGatedGradient;
+  for (auto [name, value] :
+       {std::pair<std::string, std::string>{"$G", segmented ? "segments(%ids) " : ""},
+        {"$R", reverse ? "reverse " : ""},
+        {"$I", segmented ? ", tensor<$Bx$Txi32>" : ""},
+        {"$M", "affine_map<(b, t, d) -> (b, t, d)>"}})
+    for (size_t at = 0; (at = text.find(name, at)) != std::string::npos;)
+      text.replace(at, name.size(), value);
+  return fill(text, {{'B', s.batch},
+                     {'T', s.time},
+                     {'D', s.features},
+                     {'K', s.chunk},
+                     {'C', (s.time + s.chunk - 1) / s.chunk}});
+}
+
+// The last shape has states too large to keep values of its chunks.
+TEST_P(ScanTest, GradientOfGates) {
+  for (Shape s : {Shape{1, 1, 1, 1, 4},
+                  {2, 13, 5, 1, 4},
+                  {3, 67, 47, 1, 16},
+                  {1, 129, 160, 1, 32},
+                  {4, 37, 2111, 1, 32}})
+    for (bool reverse : {false, true})
+      for (bool segmented : {false, true}) {
+        auto kernel = LoadedKernel::create(gatedGradient(s, reverse, segmented), GetParam());
+        ASSERT_TRUE(kernel);
+        int64_t D = s.features, T = s.time, size = s.batch * T * D, state = s.batch * D;
+        auto gate = randomValues(size, 1, 4.0), in = randomValues(size, 2, 2.0),
+             out = randomValues(size, 3), dy = randomValues(size, 4);
+        auto ids = documents(s);
+        std::vector<int32_t> none;
+        Walk w{T, reverse, segmented ? ids : none};
+        std::vector<float> states((T + s.chunk - 1) / s.chunk * state);
+        std::vector<double> dk(size), dx(size), dw(size);
+        for (int64_t i = 0; i < s.batch; ++i)
+          for (int64_t d = 0; d < D; ++d) {
+            std::vector<double> before(T), after(T);
+            auto z = [&](int64_t at) { return 1 / (1 + std::exp(-double(gate[at]))); };
+            double h = 0, lambda = 0, carried = 0;
+            for (int64_t step = 0; step < T; ++step) {
+              int64_t t = w.at(step), at = (i * T + t) * D + d;
+              bool entering = step == 0 || (reverse ? (t + 1) % s.chunk == 0 : t % s.chunk == 0);
+              if (entering) states[(t / s.chunk * s.batch + i) * D + d] = static_cast<float>(h);
+              before[t] = w.starts(i, step) ? 0.0 : h;
+              h = (1 - z(at)) * before[t] + z(at) * std::tanh(double(in[at]));
+              after[t] = h;
+            }
+            for (int64_t step = T - 1; step >= 0; --step) {
+              int64_t t = w.at(step), at = (i * T + t) * D + d;
+              double c = std::tanh(double(in[at])), slope = z(at) * (1 - z(at));
+              lambda = carried + double(dy[at]) * out[at];
+              dw[at] = dy[at] * after[t];
+              dk[at] = lambda * (c - before[t]) * slope;
+              dx[at] = lambda * z(at) * (1 - c * c);
+              carried = w.starts(i, step) ? 0.0 : (1 - z(at)) * lambda;
+            }
+          }
+        std::vector<std::vector<float>> first;
+        for (int threads : {1, 3}) {
+          std::vector<std::vector<float>> g(3, poisoned(size));
+          kernel->run({gate.data(), in.data(), out.data(), ids.data(), states.data(), dy.data(),
+                       g[0].data(), g[1].data(), g[2].data()},
+                      threads);
+          if (first.empty()) first = g;
+          EXPECT_EQ(first, g);
+        }
+        EXPECT_LT(relativeError(first[0], dk), 2e-6) << T << " " << D << reverse << segmented;
+        EXPECT_LT(relativeError(first[1], dx), 2e-6);
+        EXPECT_LT(relativeError(first[2], dw), 2e-6);
+      }
+}
+
+// What is dear is evaluated in the sweep forward only: one reciprocal for the gate and its
+// complement, one division for the hyperbolic tangent.
+TEST_P(ScanTest, GatesAreEvaluatedOnce) {
+  auto count = [&](const std::string& text) {
+    std::string code = assemblyOf(text, GetParam());
+    int divisions = 0;
+    for (const char* name : {"\tvrcp", "\tvdivp"})
+      for (size_t at = 0; (at = code.find(name, at)) != std::string::npos; ++at) ++divisions;
+    return divisions;
+  };
+  EXPECT_EQ(count(gatedGradient({1, 64, 64, 1, 32}, false, false)), 2);
+  // Beyond the caches they are evaluated again.
+  EXPECT_GT(count(gatedGradient({4, 64, 4096, 1, 32}, false, false)), 2);
+}
+
 TEST_P(ScanTest, RowsOfTables) {
   const char* gather = R"(
 func.func @k(%t: tensor<$Vx$Dxf32>, %i: tensor<$Bx$Txi32>) -> tensor<$Bx$Tx$Dxf32> attributes {weir.kernel, weir.row_rank = 0 : i64} {

@@ -47,8 +47,8 @@ for precision, width in (("f32", 4), ("bf16", 2)):
         step = json.load(file)
     kernels = {kernel["kernel"]: kernel for kernel in step["kernels"]}
     assert len(kernels) == len(step["kernels"])
-    # Every kernel loads what it reads, and stores what it writes, at least once; a scan no more than that
-    # forward, and its inputs twice backward. M D b of docs/bench.md, for two layers.
+    # Every kernel loads what it reads, and stores what it writes, at least once; a scan no more than that,
+    # forward and backward. M D b of docs/bench.md, for two layers.
     tensor = 2 * 3 * 256 * 64 * width
     scans = {"forward": 0, "backward": 0}
     for kernel in step["kernels"]:
@@ -60,7 +60,7 @@ for precision, width in (("f32", 4), ("bf16", 2)):
         if "scan" in kernel["kernel"]:
             scans[kernel["parts"]] += kernel["loaded_bytes"] + kernel["stored_bytes"]
     assert 3 * tensor <= scans["forward"] <= 1.2 * 3 * tensor, (scans, tensor)
-    assert 5 * tensor <= scans["backward"] <= 1.3 * 6 * tensor, (scans, tensor)
+    assert 5 * tensor <= scans["backward"] <= 1.2 * 5 * tensor, (scans, tensor)
 
     reasons = {(passage["from"].split("_")[1], passage["to"].split("_")[1]): passage["why"]
                for passage in step["intermediates"]}
