@@ -111,7 +111,7 @@ LogicalResult LogitStatisticsOp::buildVjp(OpBuilder& b, ValueRange cotangents,
   auto weightType = cast<RankedTensorType>(getWeight().getType());
   auto vjp = LogitStatisticsVjpOp::create(
       b, getLoc(), getX().getType(), weightType.clone(accumulatorType(weightType.getElementType())),
-      getX(), getWeight(), getTargets(), getLogSum(), ofSum, ofPicked);
+      getX(), getWeight(), getTargets(), getLogSum(), getPicked(), ofSum, ofPicked);
   Value ofWeight = vjp.getDweight();
   if (ofWeight.getType() != weightType)
     ofWeight = l.elementwise(weightType.getShape(), weightType.getElementType(), ofWeight,
@@ -125,9 +125,9 @@ LogicalResult LogitStatisticsOp::buildVjp(OpBuilder& b, ValueRange cotangents,
 LogicalResult LogitStatisticsVjpOp::verify() {
   if (failed(verifyInputs(*this))) return failure();
   RankedTensorType rows = rowsType(getX().getType());
-  for (Value value : {getLogSum(), getDLogSum(), getDPicked()})
+  for (Value value : {getLogSum(), getPicked(), getDLogSum(), getDPicked()})
     if (value.getType() != rows)
-      return emitOpError() << "takes sums and cotangents of " << rows << ", not "
+      return emitOpError() << "takes logits and cotangents of " << rows << ", not "
                            << value.getType();
   auto x = cast<RankedTensorType>(getX().getType());
   auto weight = cast<RankedTensorType>(getWeight().getType());

@@ -60,7 +60,7 @@ def Weir_LogitStatisticsOp : Weir_Op<"logit_statistics", [
     - `picked`: the logit of the token's target; 0 where the target is no class, as one below 0 isn't.
 
     It is one kernel, which goes through the classes block by block with running maxima and sums. With bf16 operands the
-    sums of products are f32. For its gradient it keeps `log_sum`; the logits are computed again
+    sums of products are f32. For its gradient it keeps `log_sum` and `picked`; the logits are computed again
     (weir.logit_statistics_vjp). `peak` has no gradient. `weir-fuse-loss` puts it in the place of a head whose logits only
     weir.cross_entropy reads.
 
@@ -85,26 +85,27 @@ def Weir_LogitStatisticsVjpOp : Weir_Op<"logit_statistics_vjp", [
     DeclareOpInterfaceMethods<CostOpInterface, ["cost"]>]> {
   let summary = "the gradient of weir.logit_statistics, without stored logits";
   let description = [{
-    With d_log_sum and d_picked, the cotangents of a token's results, the cotangent of the logit of class c is
+    With d_log_sum and d_picked, the cotangents of a token's results, that of the logit of class c is
 
         exp(logit_c - log_sum) d_log_sum + (c is the target) d_picked,
 
     rounded to the type of x for the two products that read it: `dx` is its product with the weight, `dweight` with x.
-    Logits are computed again, a block of classes and tokens at a time. Both results are of the type of sums, f32 or
+    Logits are computed again, a block of classes and tokens at a time; the one of the target is known, `picked`. Both results are of the type of sums, f32 or
     f64; `dx` may be of the type of x instead.
 
     ```mlir
-    %dx, %dw = weir.logit_statistics_vjp %x, %weight, %targets, %log_sum, %d_log_sum, %d_picked
+    %dx, %dw = weir.logit_statistics_vjp %x, %weight, %targets, %log_sum, %picked, %d_log_sum, %d_picked
         : (tensor<8x1024x512xbf16>, tensor<32768x512xbf16>, tensor<8x1024xi32>, tensor<8x1024xf32>,
-           tensor<8x1024xf32>, tensor<8x1024xf32>) -> (tensor<8x1024x512xbf16>, tensor<32768x512xf32>)
+           tensor<8x1024xf32>, tensor<8x1024xf32>, tensor<8x1024xf32>) -> (tensor<8x1024x512xbf16>, tensor<32768x512xf32>)
     ```
   }];
   let arguments = (ins RankedTensorOf<[AnyFloat]>:$x, RankedTensorOf<[AnyFloat]>:$weight,
                        RankedTensorOf<[I32]>:$targets, RankedTensorOf<[AnyFloat]>:$log_sum,
-                       RankedTensorOf<[AnyFloat]>:$d_log_sum, RankedTensorOf<[AnyFloat]>:$d_picked);
+                       RankedTensorOf<[AnyFloat]>:$picked, RankedTensorOf<[AnyFloat]>:$d_log_sum,
+                       RankedTensorOf<[AnyFloat]>:$d_picked);
   let results = (outs RankedTensorOf<[AnyFloat]>:$dx, RankedTensorOf<[AnyFloat]>:$dweight);
   let assemblyFormat = [{
-    $x `,` $weight `,` $targets `,` $log_sum `,` $d_log_sum `,` $d_picked attr-dict `:`
+    $x `,` $weight `,` $targets `,` $log_sum `,` $picked `,` $d_log_sum `,` $d_picked attr-dict `:`
     functional-type(operands, results)
   }];
   let hasVerifier = 1;

@@ -11,10 +11,12 @@
 #include <algorithm>
 #include <limits>
 
+#include "compiler/conversion/cpu/math_expansion.h"
 #include "compiler/conversion/cpu/thread_matrices.h"
 #include "compiler/dialect/linalg_builder.h"
 #include "compiler/dialect/loss_ops.h"
 #include "mlir/Dialect/Arith/IR/Arith.h"
+#include "mlir/Dialect/Vector/IR/VectorOps.h"
 #include "mlir/IR/TypeUtilities.h"
 
 namespace weir {
@@ -30,6 +32,9 @@ constexpr int64_t kRows = 64;
 constexpr int64_t kLargestBlock = 512, kSmallestBlock = 128, kBlockElements = 1 << 18;
 /// Blocks of tokens of a group.
 constexpr int64_t kGroup = 4;
+/// How far logits may be above all before them: exponentials are taken relative to the largest of
+/// those, so that logits are visited once.
+constexpr double kMostGrowth = 60;
 
 bool isRow(const TensorValue& tensor) {
   return tensor.scalar || tensor.shape[0] == 1 ||
@@ -121,19 +126,31 @@ class Logits {
     m.columns = size.features;
     return m;
   }
-  /// A number as a matrix of i32.
-  Matrix number(ThreadMatrices& t, Value index, int64_t rows, int64_t columns) {
-    return t.uniform(arith::IndexCastOp::create(b, b.getI32Type(), index), rows, columns);
-  }
   /// Calls `body` for blocks of `step` of `count` rows: the first, and how many.
   void forBlocks(int64_t count, int64_t step, function_ref<void(Value, int64_t)> body) {
     int64_t full = count / step * step;
     b.loop(0, full, step, [&](Value first) { body(first, step); });
     if (full < count) body(b.constant(full), count - full);
   }
-  /// Whether the class of the row that a body is at is the target.
-  static Value isTarget(ElementwiseBuilder e, Value target, Value first) {
-    return e.equal(e.addIntegers(e.index(0, target.getType()), first), target);
+  /// Calls `body` for tokens of a block whose target is one of `rows` classes from `first` on, with
+  /// its number in the block and the class's.
+  void forTargets(const TokenBlock& block, Value first, int64_t rows,
+                  function_ref<void(Value, Value)> body);
+  /// The larger of two numbers; if one is nan, any: sums are, too, then.
+  static Value larger(ElementwiseBuilder e, Value x, Value y) {
+    Value value = e.maximum(x, y);
+    cast<arith::MaximumFOp>(value.getDefiningOp())
+        .setFastmath(arith::FastMathFlags::nnan | arith::FastMathFlags::nsz);
+    return value;
+  }
+  /// exp(x) of an x <= 60 or nan; what is less than 1e-37 is that.
+  Value exponential(ElementwiseBuilder e, Value x) {
+    if (!wide.isF32()) return e.exp(x);
+    Value low = e.constant(-85, wide);
+    Value isLow = arith::CmpFOp::create(e.builder(), b.getLoc(), arith::CmpFPredicate::OLT, x, low);
+    Value value = e.exp(e.select(isLow, low, x));
+    value.getDefiningOp()->setAttr(kBounded, b.getUnitAttr());
+    return value;
   }
 
   KernelFunction& f;
@@ -142,6 +159,42 @@ class Logits {
   const Type narrow, wide;
   const TensorValue &x, &weight, &targets;
 };
+
+void Logits::forTargets(const TokenBlock& block, Value first, int64_t rows,
+                        function_ref<void(Value, Value)> body) {
+  Matrix own = rowOf(targets, block, 1);
+  auto type = VectorType::get({b.target.lanes()}, b.getI32Type());
+  int64_t lanes = type.getNumElements();
+  Value shift = arith::IndexCastOp::create(b, b.getI32Type(), first);
+  auto inBlock = [&](Value target, Value shift, Value count) -> Value {
+    return arith::CmpIOp::create(b, arith::CmpIPredicate::ult,
+                                 arith::SubIOp::create(b, target, shift), count);
+  };
+  auto offsetOf = [&](Value token) {
+    return own.access.isScalar() ? Value()
+                                 : b.offset(own.access.base, token, own.access.strides[1]);
+  };
+  b.loop(0, block.count, lanes, [&](Value from) {
+    Value rest = b.sub(b.constant(block.count), from);
+    Value mask =
+        vector::CreateMaskOp::create(b, VectorType::get({lanes}, b.getI1Type()), ValueRange{rest});
+    int64_t stride = own.access.isScalar() ? 0 : own.access.strides[1];
+    Value several = loadVector(b, own.access, offsetOf(from), stride, lanes, mask);
+    Value any = vector::ReductionOp::create(
+        b, vector::CombiningKind::OR,
+        inBlock(several, b.splat(shift, lanes), b.intConstant(type, rows)));
+    b.ifThen(any, [&] {
+      Value to = b.add(from, b.minimum(rest, b.constant(lanes)));
+      b.loop(from, to, 1, [&](Value token) {
+        Value target = loadScalar(b, own.access, offsetOf(token));
+        b.ifThen(inBlock(target, shift, b.intConstant(b.getI32Type(), rows)), [&] {
+          Value row = arith::SubIOp::create(b, target, shift);
+          body(token, arith::IndexCastOp::create(b, b.getIndexType(), row));
+        });
+      });
+    });
+  });
+}
 
 class Forward : public Logits {
  public:
@@ -179,8 +232,9 @@ LogicalResult Forward::emitTokens(const TokenBlock& block) {
   ThreadMatrices t(f, narrow, wide, f.threadOffset(), size.least);
   int64_t tokens = block.count;
   Matrix scores = t.scratch(wide, kRows, tokens), peak = t.scratch(wide, 1, tokens),
-         before = t.scratch(wide, 1, tokens), sum = t.scratch(wide, 1, tokens),
-         picked = t.scratch(wide, 1, tokens);
+         next = t.scratch(wide, 1, tokens), sum = t.scratch(wide, 1, tokens),
+         nextSum = t.scratch(wide, 1, tokens), picked = t.scratch(wide, 1, tokens),
+         growth = t.scratch(wide, 1, 1);
   Matrix features = tokensOf(x, block).transposed();
   PackedMatrix right = t.pack(t.packBuffer({{size.features, tokens}}), features);
   t.fill(peak, -std::numeric_limits<double>::infinity());
@@ -189,20 +243,39 @@ LogicalResult Forward::emitTokens(const TokenBlock& block) {
   forBlocks(size.classes, kRows, [&](Value first, int64_t rows) {
     Matrix logits = t.part(scores, 0, rows, 0, tokens);
     t.multiply(classesOf(weight, first, rows), right, logits, /*accumulate=*/false);
-    t.copy(peak, before);
-    t.reduce({logits}, {peak}, [](ElementwiseBuilder e, ValueRange v) {
-      return SmallVector<Value>{e.maximum(v[1], v[0])};
+    t.copy(peak, next);
+    t.copy(sum, nextSum);
+    t.reduce({logits, repeated(peak, rows)}, {next, nextSum},
+             [&](ElementwiseBuilder e, ValueRange v) {
+               return SmallVector<Value>{larger(e, v[2], v[0]),
+                                         e.add(v[3], exponential(e, e.sub(v[0], v[1])))};
+             });
+    t.fill(growth, -std::numeric_limits<double>::infinity());
+    t.reduce({next.transposed(), peak.transposed()}, {growth},
+             [](ElementwiseBuilder e, ValueRange v) {
+               return SmallVector<Value>{e.maximum(v[2], e.sub(v[0], v[1]))};
+             });
+    // Not that of nan, or of the first block.
+    Value isSmall = arith::CmpFOp::create(b, arith::CmpFPredicate::OLE,
+                                          loadScalar(b, growth.access, growth.access.base),
+                                          b.floatConstant(wide, kMostGrowth));
+    auto rescale = [&](const Matrix& from) {
+      t.map({from, peak, next}, {sum}, [&](ElementwiseBuilder e, ValueRange v) {
+        return SmallVector<Value>{e.mul(v[0], exponential(e, e.sub(v[1], v[2])))};
+      });
+    };
+    b.ifThen(isSmall, [&] { rescale(nextSum); });
+    b.ifThen(arith::XOrIOp::create(b, isSmall, b.intConstant(b.getI1Type(), 1)), [&] {
+      rescale(sum);
+      t.reduce({logits, repeated(next, rows)}, {sum}, [&](ElementwiseBuilder e, ValueRange v) {
+        return SmallVector<Value>{e.add(v[2], exponential(e, e.sub(v[0], v[1])))};
+      });
     });
-    t.map({sum, before, peak}, {sum}, [](ElementwiseBuilder e, ValueRange v) {
-      return SmallVector<Value>{e.mul(v[0], e.exp(e.sub(v[1], v[2])))};
+    t.copy(next, peak);
+    forTargets(block, first, rows, [&](Value token, Value row) {
+      auto one = [&](const Matrix& m, Value row) { return t.part(m, row, 1, token, 1); };
+      t.copy(one(logits, row), one(picked, b.constant(0)));
     });
-    t.reduce(
-        {logits, repeated(peak, rows), rowOf(targets, block, rows), number(t, first, rows, tokens)},
-        {sum, picked}, [&](ElementwiseBuilder e, ValueRange v) {
-          Value own = e.select(isTarget(e, v[2], v[3]), v[0], e.constant(0, wide));
-          Value sum = e.add(v[4], e.exp(e.sub(v[0], v[1])));
-          return SmallVector<Value>{sum, e.add(v[5], own)};
-        });
   });
   auto store = [&](Value result, ArrayRef<Matrix> from, ThreadMatrices::Body body) {
     const TensorValue* tensor = resultOf(f, result);
@@ -238,6 +311,8 @@ class Backward : public Logits {
     ThreadMatrices& t;
     Matrix scores, cotangents;
     Value columns, rows, classes;
+    /// For each token of the group's block i, in row i: the cotangent of its target's logit.
+    Matrix ofTargets;
     Value part, from, number;
     const Blocks& blocks;
   };
@@ -297,19 +372,28 @@ void Backward::emitPart(const Blocks& blocks, Value part, Value from, Value numb
   ThreadMatrices t(f, narrow, wide, f.threadOffset(), size.least);
   int64_t tokens = blocks.count, features = size.features;
   Matrix scores = t.scratch(wide, kRows, tokens),
-         cotangents = t.scratch(narrow, size.classBlock, tokens);
+         cotangents = t.scratch(narrow, size.classBlock, tokens),
+         ofTargets = t.scratch(narrow, kGroup, tokens);
   int64_t columnBytes = t.packedBytes({{features, tokens}}),
           rowBytes = t.packedBytes({{tokens, features}});
   Value columns = t.packBuffers({{features, tokens}}, kGroup),
         rows = t.packBuffers({{tokens, features}}, kGroup),
         classes = t.packBuffer({{size.classBlock, features}});
   b.loop(b.constant(0), number, 1, [&](Value i) {
-    Matrix own = tokensOf(x, blockOf(blocks, b.add(from, i)));
+    TokenBlock block = blockOf(blocks, b.add(from, i));
+    Matrix own = tokensOf(x, block);
+    auto row = [&](Value value) { return rowOf(f.tensors[value], block, 1); };
+    t.map({row(op.getPicked()), row(op.getLogSum()), row(op.getDLogSum()), row(op.getDPicked())},
+          {t.part(ofTargets, i, 1, b.constant(0), tokens)},
+          [&](ElementwiseBuilder e, ValueRange v) {
+            Value ofSum = e.mul(exponential(e, e.sub(v[0], v[1])), v[2]);
+            return SmallVector<Value>{e.cast(e.add(ofSum, v[3]), narrow)};
+          });
     t.pack(b.offset(columns, i, columnBytes), own.transposed());
     if (dweight) t.pack(b.offset(rows, i, rowBytes), own);
     if (dx) t.fill(partial(blocks, part, i), 0);
   });
-  Work w{t, scores, cotangents, columns, rows, classes, part, from, number, blocks};
+  Work w{t, scores, cotangents, columns, rows, classes, ofTargets, part, from, number, blocks};
   int64_t full = size.fullClasses(), parts = size.parts();
   auto border = [&](Value p) { return b.div(b.mul(p, full), parts); };
   b.loop(border(part), border(b.add(part, 1)), 1,
@@ -344,14 +428,15 @@ void Backward::emitPair(Work& w, Value i, Value first, int64_t rows, const Packe
     Value from = b.add(first, at);
     t.multiply(classesOf(weight, from, count), columns, logits, /*accumulate=*/false);
     auto row = [&](Value value) { return rowOf(f.tensors[value], block, count); };
-    t.map({logits, row(op.getTargets()), row(op.getLogSum()), row(op.getDLogSum()),
-           row(op.getDPicked()), number(t, from, count, tokens)},
-          {t.part(cotangents, at, count, b.constant(0), tokens)},
-          [&](ElementwiseBuilder e, ValueRange v) {
-            Value ofSum = e.mul(e.exp(e.sub(v[0], v[2])), v[3]);
-            Value ofPicked = e.select(isTarget(e, v[1], v[5]), v[4], e.constant(0, wide));
-            return SmallVector<Value>{e.cast(e.add(ofSum, ofPicked), narrow)};
-          });
+    t.map(
+        {logits, row(op.getLogSum()), row(op.getDLogSum())},
+        {t.part(cotangents, at, count, b.constant(0), tokens)},
+        [&](ElementwiseBuilder e, ValueRange v) {
+          return SmallVector<Value>{e.cast(e.mul(exponential(e, e.sub(v[0], v[1])), v[2]), narrow)};
+        });
+  });
+  forTargets(block, first, rows, [&](Value token, Value row) {
+    t.copy(t.part(w.ofTargets, i, 1, token, 1), t.part(cotangents, row, 1, token, 1));
   });
   if (dweight) {
     PackedMatrix right =
@@ -415,7 +500,8 @@ LogicalResult emitLogitStatisticsVjp(KernelFunction& f, Operation* operation) {
   auto op = cast<LogitStatisticsVjpOp>(operation);
   if (failed(checkOperands(f, op))) return failure();
   SmallVector<const TensorValue*> ofTokens{resultOf(f, op.getDx())};
-  for (Value operand : {op.getX(), op.getLogSum(), op.getDLogSum(), op.getDPicked()})
+  for (Value operand :
+       {op.getX(), op.getLogSum(), op.getPicked(), op.getDLogSum(), op.getDPicked()})
     ofTokens.push_back(&f.tensors[operand]);
   ofTokens.push_back(&f.tensors[op.getTargets()]);
   LogitSizes size(op.getX(), op.getWeight(), ofTokens);

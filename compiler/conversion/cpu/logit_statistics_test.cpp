@@ -138,8 +138,8 @@ func.func @k(%x: !x, %w: !w, %t: !t) -> (!r, !r, !r) attributes {weir.kernel, we
   return %s, %p, %o : !r, !r, !r
 })";
 constexpr const char* kBackward = R"(
-func.func @k(%x: !x, %w: !w, %t: !t, %s: !r, %ds: !r, %dp: !r) -> (!x, !v) attributes {weir.kernel, weir.row_rank = 0 : i64} {
-  %dx, %dw = weir.logit_statistics_vjp %x, %w, %t, %s, %ds, %dp : (!x, !w, !t, !r, !r, !r) -> (!x, !v)
+func.func @k(%x: !x, %w: !w, %t: !t, %s: !r, %o: !r, %ds: !r, %dp: !r) -> (!x, !v) attributes {weir.kernel, weir.row_rank = 0 : i64} {
+  %dx, %dw = weir.logit_statistics_vjp %x, %w, %t, %s, %o, %ds, %dp : (!x, !w, !t, !r, !r, !r, !r) -> (!x, !v)
   return %dx, %dw : !x, !v
 })";
 
@@ -170,8 +170,8 @@ void LogitStatisticsTest::check(const Shape& s, Element type) {
     for (int i = 0; i < 3; ++i)
       EXPECT_LT(relativeError(decode(results[i], wide), *expected[i]), toleranceOfSums) << i;
     auto dx = nan(example.x.size(), type), dweight = nan(example.weight.size(), wide);
-    backward->run({x.data(), weight.data(), example.targets.data(), results[0].data(), ofSum.data(),
-                   ofPicked.data(), dx.data(), dweight.data()},
+    backward->run({x.data(), weight.data(), example.targets.data(), results[0].data(),
+                   results[2].data(), ofSum.data(), ofPicked.data(), dx.data(), dweight.data()},
                   threads);
     EXPECT_LT(relativeError(decode(dx, type), example.dx), tolerance);
     EXPECT_LT(relativeError(decode(dweight, wide), example.dweight), tolerance);

@@ -22,7 +22,7 @@ func.func @backward(%x: tensor<2x5x3xbf16>, %w: tensor<11x3xbf16>, %t: tensor<2x
   // TAKEN: -> tensor<2x5x11xbf16>
   // TAKEN: -> tensor<2x5x3xbf16>
   // TAKEN: -> tensor<11x3xf32>
-  %dx, %dw = weir.logit_statistics_vjp %x, %w, %t, %s, %s, %s : (tensor<2x5x3xbf16>, tensor<11x3xbf16>, tensor<2x5xi32>, tensor<2x5xf32>, tensor<2x5xf32>, tensor<2x5xf32>) -> (tensor<2x5x3xbf16>, tensor<11x3xf32>)
+  %dx, %dw = weir.logit_statistics_vjp %x, %w, %t, %s, %s, %s, %s : (tensor<2x5x3xbf16>, tensor<11x3xbf16>, tensor<2x5xi32>, tensor<2x5xf32>, tensor<2x5xf32>, tensor<2x5xf32>, tensor<2x5xf32>) -> (tensor<2x5x3xbf16>, tensor<11x3xf32>)
   return %dx, %dw : tensor<2x5x3xbf16>, tensor<11x3xf32>
 }
 
@@ -46,6 +46,6 @@ func.func @other_type(%x: tensor<2x5x3xf32>, %w: tensor<11x3xbf16>, %t: tensor<2
 
 func.func @narrow_sum(%x: tensor<2x5x3xbf16>, %w: tensor<11x3xbf16>, %t: tensor<2x5xi32>, %s: tensor<2x5xf32>) {
   // expected-error @+1 {{gives cotangents of 'tensor<2x5x3xf32>' and 'tensor<11x3xf32>', not 'tensor<2x5x3xbf16>' and 'tensor<11x3xbf16>'}}
-  %d:2 = weir.logit_statistics_vjp %x, %w, %t, %s, %s, %s : (tensor<2x5x3xbf16>, tensor<11x3xbf16>, tensor<2x5xi32>, tensor<2x5xf32>, tensor<2x5xf32>, tensor<2x5xf32>) -> (tensor<2x5x3xbf16>, tensor<11x3xbf16>)
+  %d:2 = weir.logit_statistics_vjp %x, %w, %t, %s, %s, %s, %s : (tensor<2x5x3xbf16>, tensor<11x3xbf16>, tensor<2x5xi32>, tensor<2x5xf32>, tensor<2x5xf32>, tensor<2x5xf32>, tensor<2x5xf32>) -> (tensor<2x5x3xbf16>, tensor<11x3xbf16>)
   return
 }

@@ -16,8 +16,8 @@
 // CHECK: linalg.generic {{.*}} ins(%[[T]], %[[PEAK]], %[[PICKED]] :
 // CHECK: return
 // GRADIENT-LABEL: @large
-// GRADIENT: %[[SUM:[a-z_]+]], %{{.*}}, %{{.*}} = weir.logit_statistics
-// GRADIENT: weir.logit_statistics_vjp {{.*}}, %[[SUM]], {{.*}} -> (tensor<8x128x8xf32>, tensor<32768x8xf32>)
+// GRADIENT: %[[SUM:[a-z_]+]], %{{.*}}, %[[PICKED:[a-z_]+]] = weir.logit_statistics
+// GRADIENT: weir.logit_statistics_vjp {{.*}}, %[[SUM]], %[[PICKED]], {{.*}} -> (tensor<8x128x8xf32>, tensor<32768x8xf32>)
 // GRADIENT-NOT: x32768xf32>
 // GRADIENT: return
 func.func @large(%x: tensor<8x128x8xf32> {weir.param = "x"}, %w: tensor<32768x8xf32> {weir.param = "w"}, %t: tensor<8x128xi32>) -> (tensor<f32> {weir.output = "loss"}, tensor<f32>) {
