@@ -16,7 +16,7 @@ constexpr int64_t kLeftBytes = 768 << 10;
 constexpr double kLeastGain = 0.03;
 
 /// Bytes of packed B that stay in the second cache while rows pass by.
-constexpr int64_t kMatrixGroupBytes = 1 << 20, kRegisterGroupBytes = 512 << 10;
+constexpr int64_t kMatrixGroupBytes = 512 << 10, kRegisterGroupBytes = 512 << 10;
 
 bool splitsSum(const TiledProduct& p) {
   return p.splittable && p.k >= 512 && p.k >= p.m && p.k >= p.n && p.m * p.n <= (int64_t(1) << 20);
