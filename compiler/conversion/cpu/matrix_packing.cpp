@@ -258,4 +258,36 @@ void packTiles(KernelBuilder& b, const MatrixOperand& operand, Value count, int6
   });
 }
 
+PackedOperand packForMatrixTiles(KernelFunction& f, const Product& p) {
+  KernelBuilder& b = f.b;
+  int64_t depth = depthTiles(p), panels = panelCount(p),
+          tiles = panels * depth * 2 * partsOf(p.nest.inputs[1].element);
+  PackedOperand packed;
+  packed.depth = depth;
+  packed.base = b.constant(f.shared.reserve(tiles * kMatrixTileBytes));
+  packed.memref = f.sharedScratch;
+  TileBuffer buffer = tileBuffer(b, packed.memref, packed.base, tiles);
+  MatrixOperand right = matrixOperand(b, p, 1, p.nest.inputs[1].base);
+  // In the order in which B lies in memory.
+  bool rowsOfK = std::abs(right.strideK) > std::abs(right.strideX);
+  bool parallel = tiles * kTileWords >= kParallelWork;
+  b.parallelLoop(rowsOfK ? depth : panels, parallel, [&](Value i) {
+    b.loop(0, rowsOfK ? panels : depth, 1, [&](Value j) {
+      packPair(b, right, rowsOfK ? j : i, rowsOfK ? i : j, depth, buffer.words);
+    });
+  });
+  return packed;
+}
+
+void packTilesInto(KernelFunction& f, const Product& p, const PackedOperand& buffer,
+                   int64_t firstStep) {
+  KernelBuilder& b = f.b;
+  int64_t tiles = panelCount(p) * buffer.depth * 2 * partsOf(p.nest.inputs[1].element);
+  int64_t first = firstStep / kTileSteps * 2;
+  Value offset = b.add(buffer.base, first * kMatrixTileBytes);
+  TileBuffer words = tileBuffer(b, buffer.memref, offset, tiles - first);
+  packTiles(b, matrixOperand(b, p, 1, p.nest.inputs[1].base), b.constant(panelCount(p)),
+            depthTiles(p), buffer.depth, words.words);
+}
+
 }  // namespace weir

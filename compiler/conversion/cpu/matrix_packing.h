@@ -22,6 +22,10 @@ constexpr int64_t kTileSteps = 32;   // steps of k in a tile
 constexpr int64_t kTileWords = 256;  // 32-bit words of a tile
 constexpr int64_t kMatrixTileBytes = 1024;
 
+/// Tiles of k, and panels of 32 columns, of a product.
+inline int64_t depthTiles(const Product& p) { return divideUp(p.extent(p.k), kTileSteps); }
+inline int64_t panelCount(const Product& p) { return divideUp(p.extent(p.n), 2 * kTileSide); }
+
 /// An operand seen as a matrix: `x` counts rows of A or columns of B.
 struct MatrixOperand {
   Access access;

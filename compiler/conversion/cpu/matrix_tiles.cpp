@@ -1,22 +1,6 @@
-// Products by AMX tiles.
-//
-// One multiplication adds to a 16 x 16 tile of C (f32) the product of a tile of A and one of B
-// (matrix_packing.h). Operands of any strides are packed first; rows of A that an op before has
-// left in the cache as bf16, in order, are read in place. The loop over k keeps 2 x 2 tiles of C in
-// registers.
-//
-// A long sum takes several visits of C: in each, 32 rows of A stay in L1 while the panels of B pass
-// by it, from L2 to the registers (kPastL1Attr). Between visits the sums are tiles in scratch
-// memory, in L2, fetched to L1 ahead of their use. Adding to a tile rounds as it does in registers:
-// visits change no bit of products of bf16.
-//
-// Of f32 both operands are three parts of bf16, and the product is the sum of those of parts i and
-// j with i + j <= 2; what is left out is below 2^-26 of |A| |B|. The five small ones are summed
-// over all of a visit's k before the large one is added, so that C is rounded as often as by
-// multiplications of bf16: the error is at most that of a sum of f32 in order.
+#include "compiler/conversion/cpu/matrix_tiles.h"
 
 #include "compiler/conversion/cpu/lowering_pipeline.h"
-#include "compiler/conversion/cpu/matrix_packing.h"
 #include "mlir/Dialect/AMX/AMXDialect.h"
 #include "mlir/Dialect/Arith/IR/Arith.h"
 #include "mlir/Dialect/MemRef/IR/MemRef.h"
@@ -31,17 +15,9 @@ namespace {
 
 constexpr int64_t kSide = kTileSide;
 
-/// Panels whose sums an epilogue gets at once, at most: enough for it to walk memory along rows.
-constexpr int64_t kStripPanels = 8;
-
-/// Rows of a strip that are fetched ahead of the epilogue's.
-constexpr int64_t kRowsAhead = 4;
-
 /// Bytes of 32 rows of A that stay in L1 while B passes by.
 constexpr int64_t kLeftBytesInL1 = 40 << 10;
 
-int64_t depthTiles(const Product& p) { return divideUp(p.extent(p.k), kTileSteps); }
-int64_t panelCount(const Product& p) { return divideUp(p.extent(p.n), 2 * kSide); }
 int64_t leftParts(const Product& p) { return partsOf(p.nest.inputs[0].element); }
 int64_t rightParts(const Product& p) { return partsOf(p.nest.inputs[1].element); }
 
@@ -49,119 +25,31 @@ bool isZero(Value scalar) { return matchPattern(scalar, m_AnyZeroFloat()); }
 
 }  // namespace
 
-PackedOperand packForMatrixTiles(KernelFunction& f, const Product& p) {
-  KernelBuilder& b = f.b;
-  int64_t depth = depthTiles(p), panels = panelCount(p), tiles = panels * depth * 2 * rightParts(p);
-  PackedOperand packed;
-  packed.depth = depth;
-  packed.base = b.constant(f.shared.reserve(tiles * kMatrixTileBytes));
-  packed.memref = f.sharedScratch;
-  TileBuffer buffer = tileBuffer(b, packed.memref, packed.base, tiles);
-  MatrixOperand right = matrixOperand(b, p, 1, p.nest.inputs[1].base);
-  // In the order in which B lies in memory.
-  bool rowsOfK = std::abs(right.strideK) > std::abs(right.strideX);
-  bool parallel = tiles * kTileWords >= kParallelWork;
-  b.parallelLoop(rowsOfK ? depth : panels, parallel, [&](Value i) {
-    b.loop(0, rowsOfK ? panels : depth, 1, [&](Value j) {
-      packPair(b, right, rowsOfK ? j : i, rowsOfK ? i : j, depth, buffer.words);
-    });
-  });
-  return packed;
+MatrixTiles::MatrixTiles(KernelFunction& f, Product& p, const ProductBases& bases,
+                         std::optional<PackedOperand> packed, Value threadOffset,
+                         ScratchPlan& scratch, bool accumulate)
+    : f(f),
+      b(f.b),
+      p(p),
+      bases(bases),
+      packed(packed),
+      threadOffset(threadOffset),
+      scratch(scratch),
+      accumulate(accumulate),
+      depth(depthTiles(p)),
+      panels(panelCount(p)) {
+  const LoopDim& m = p.nest.dims[p.m];
+  rows = m.size ? m.size : b.constant(m.extent);
+  rowTiles = divideUp(m.extent, 2 * kSide);
+  usedRowTiles = b.div(b.add(rows, 2 * kSide - 1), 2 * kSide);
+  leastRows = m.size ? std::min(m.extent, m.lastSize.value_or(1)) : m.extent;
+  inPlace = readsLeftInPlace();
+  sumsInPlace = keepsSumsInPlace();
+  int64_t most = std::clamp<int64_t>(divideUp(p.tiling.depth, kTileSteps), 1, depth);
+  visits = divideUp(depth, most);
+  visitDepth = divideUp(depth, visits);
+  visits = divideUp(depth, visitDepth);
 }
-
-namespace {
-
-/// Emits one product on one thread.
-class MatrixTiles {
- public:
-  MatrixTiles(KernelFunction& f, Product& p, const ProductBases& bases,
-              std::optional<PackedOperand> packed, Value threadOffset, ScratchPlan& scratch,
-              bool accumulate)
-      : f(f),
-        b(f.b),
-        p(p),
-        bases(bases),
-        packed(packed),
-        threadOffset(threadOffset),
-        scratch(scratch),
-        accumulate(accumulate),
-        depth(depthTiles(p)),
-        panels(panelCount(p)) {
-    const LoopDim& m = p.nest.dims[p.m];
-    rows = m.size ? m.size : b.constant(m.extent);
-    rowTiles = divideUp(m.extent, 2 * kSide);
-    usedRowTiles = b.div(b.add(rows, 2 * kSide - 1), 2 * kSide);
-    leastRows = m.size ? std::min(m.extent, m.lastSize.value_or(1)) : m.extent;
-    inPlace = readsLeftInPlace();
-    sumsInPlace = keepsSumsInPlace();
-    int64_t most = std::clamp<int64_t>(divideUp(p.tiling.depth, kTileSteps), 1, depth);
-    visits = divideUp(depth, most);
-    visitDepth = divideUp(depth, visits);
-    visits = divideUp(depth, visitDepth);
-  }
-
-  LogicalResult emit();
-
- private:
-  /// Where the two tiles of A for 32 rows and k tile `k` lie: offset of the first, from it to the
-  /// second, and from row to row.
-  struct LeftTiles {
-    Value memref;
-    Value first;
-    int64_t second, row;
-  };
-
-  /// k tiles [first, first + count), which are added at once to the sums of the visits before.
-  struct Visit {
-    Value first;
-    int64_t count;
-    bool isFirst, isLast;
-  };
-  /// Tiles of sums between visits.
-  struct Sums {
-    Value memref, first;
-    /// From a tile to the one below it, to the one on its right, and from row to row.
-    int64_t below, right, row;
-  };
-
-  bool readsLeftInPlace() const;
-  bool keepsSumsInPlace() const;
-  void forEachVisit(function_ref<void(const Visit&)> emit);
-  void packLeft(const Visit& visit);
-  void packRight(const Visit& visit, Value from, Value to);
-  Sums partialSums(Value i, Value j);
-  ValueList sumsBefore(const Visit& visit, Value i, Value j);
-  void keepSums(Value i, Value j, ValueRange sums);
-  void fetchSums(Value i, Value j, const Visit& visit, Value k);
-  LeftTiles leftTiles(const Visit& visit, Value i, Value k, int64_t part);
-  Value reserve(int64_t bytes) { return b.add(threadOffset, scratch.reserve(bytes)); }
-  Value bf16View(Value memref);
-  /// First row of row tile `i`: rows that are used in place overlap those before at the end.
-  Value firstRow(Value i);
-  void fetchNext(const Visit& visit, Value i, Value j, Value k);
-  ValueList multiply(const Visit& visit, Value i, Value j,
-                     function_ref<void(Value)> besides = nullptr);
-  void write(Value i, Value j, Value sums);
-  void multiplyGroup(const Visit& visit, Value from, Value to);
-  LogicalResult emitStrips(int64_t group);
-
-  KernelFunction& f;
-  KernelBuilder& b;
-  Product& p;
-  const ProductBases& bases;
-  std::optional<PackedOperand> packed;
-  Value threadOffset;
-  ScratchPlan& scratch;
-  bool accumulate;
-  /// k tiles of all visits, of each but the last, and in the buffer of A.
-  int64_t depth, visitDepth, leftDepth;
-  int64_t panels, rowTiles, leastRows, visits;
-  /// Panels whose sums are kept between visits, and the first of them.
-  int64_t groupPanels = 0;
-  Value groupFrom;
-  bool inPlace, sumsInPlace;
-  Value rows, usedRowTiles, leftMemref, leftWords, rightMemref, rightWords, partials;
-};
 
 bool MatrixTiles::readsLeftInPlace() const {
   const Access& a = p.nest.inputs[0];
@@ -404,100 +292,6 @@ void MatrixTiles::write(Value i, Value j, Value sums) {
   });
 }
 
-/// All of C, for an epilogue: strips of sums, 32 rows by some panels. The epilogue of one strip
-/// runs during the multiplications of the next: vector units wait for nothing then.
-LogicalResult MatrixTiles::emitStrips(int64_t group) {
-  // One tile more than needed: rows of a strip fall on different cache sets.
-  int64_t width = (kStripPanels * 2 + 1) * kSide, start = 0;
-  int64_t bytes = 2 * kSide * width * sizeof(float);
-  Value offset = reserve(2 * bytes), zero = b.constant(0);
-  Value strips = memref::ViewOp::create(b, MemRefType::get({4 * kSide, width}, b.getF32Type()),
-                                        f.threadScratch, offset, ValueRange{});
-  ProductBlock block;
-  block.sums.memref = b.view(f.threadScratch, offset, 4 * kSide * width, b.getF32Type());
-  block.sums.element = b.getF32Type();
-  block.sums.strides = {width, 1};
-  block.mostRows = std::min(2 * kSide, p.extent(p.m));
-  LogicalResult result = success();
-  // What a strip is: first row of C, rows, first column, its first row in `strips`, and whether
-  // that is in the second half.
-  enum { kRow, kRows, kColumn, kBase, kHalf };
-  for (auto [segment, end] : llvm::enumerate(p.epilogue->ends)) {
-    int64_t first = start / (2 * kSide), last = divideUp(end, 2 * kSide), count = kStripPanels;
-    while ((last - first) % count != 0) --count;
-    int64_t columns = std::min(count * 2 * kSide, end - start), step = roundUp(group, count);
-    // Short sums have no room for a strip's rows.
-    int64_t places = count * (depth - (visits - 1) * visitDepth);
-    bool interleaved = end % (2 * kSide) == 0 && places >= 2 * kSide;
-    // The part of a row that is done at each k tile of the last visit.
-    int64_t unit = roundUp(divideUp(2 * kSide * columns, places), kSide);
-    while (interleaved && columns % unit != 0) unit += kSide;
-    auto finish = [&, segment = segment](ValueRange strip) {
-      ProductBlock whole = block;
-      whole.row = strip[kRow], whole.rows = strip[kRows], whole.column = strip[kColumn];
-      whole.sums.base = b.mul(strip[kBase], width);
-      whole.columns = columns;
-      if (!interleaved && end - start > columns)
-        whole.size = b.minimum(b.constant(columns), b.sub(b.constant(p.extent(p.n)), whole.column));
-      if (failed(p.epilogue->emit(whole, segment))) result = failure();
-    };
-    auto finishPart = [&, segment = segment](ValueRange strip, Value number) {
-      Value row = b.div(number, columns / unit);
-      Value column = b.mul(b.rem(number, columns / unit), unit);
-      ProductBlock part = block;
-      part.mostRows = 1;
-      part.columns = unit;
-      part.row = b.add(strip[kRow], row), part.column = b.add(strip[kColumn], column);
-      part.rows = b.maximum(zero, b.minimum(b.constant(1), b.sub(strip[kRows], row)));
-      part.sums.base = b.add(b.mul(b.add(strip[kBase], row), width), column);
-      if (failed(p.epilogue->emit(part, segment))) result = failure();
-      part.row = b.add(part.row, kRowsAhead);
-      p.epilogue->fetch(part, segment);
-    };
-    auto multiplyStrip = [&](const Visit& visit, Value i, Value from, ValueRange before) {
-      Value row = b.mul(i, 2 * kSide), half = b.sub(b.constant(2 * kSide), before[kHalf]);
-      b.loop(0, count, 1, [&](Value j) {
-        auto besides = [&](Value k) { finishPart(before, b.add(b.mul(j, visit.count), k)); };
-        function_ref<void(Value)> none = nullptr;
-        ValueList totals = multiply(visit, i, b.add(from, j),
-                                    interleaved ? function_ref<void(Value)>(besides) : none);
-        for (int t = 0; t < 4; ++t)
-          amx::TileStoreOp::create(
-              b, strips,
-              ValueRange{b.add(half, t / 2 * kSide), b.add(b.mul(j, 2 * kSide), t % 2 * kSide)},
-              totals[t]);
-      });
-      ValueList strip(5);
-      strip[kRow] = row, strip[kColumn] = b.mul(from, 2 * kSide), strip[kHalf] = half;
-      strip[kRows] = b.minimum(b.constant(2 * kSide), b.sub(rows, row));
-      strip[kBase] = b.add(half, b.sub(row, firstRow(i)));
-      if (!interleaved) finish(strip);
-      return strip;
-    };
-    ValueList none(5, zero);
-    ValueList strip = b.loop(
-        b.constant(first), b.constant(last), step, none, [&](Value from, ValueRange carried) {
-          Value to = b.minimum(b.add(from, step), b.constant(last));
-          ValueList done;
-          groupFrom = from;
-          forEachVisit([&](const Visit& visit) {
-            if (!visit.isLast) return multiplyGroup(visit, from, to);
-            if (leftDepth < depth) packLeft(visit);
-            packRight(visit, from, to);
-            done = b.loop(zero, usedRowTiles, 1, carried, [&](Value i, ValueRange carried) {
-              return b.loop(from, to, count, carried, [&](Value from, ValueRange before) {
-                return multiplyStrip(visit, i, from, before);
-              });
-            });
-          });
-          return done;
-        });
-    if (interleaved) finish(strip);
-    start = end;
-  }
-  return result;
-}
-
 /// A visit of the sums of all rows and panels [from, to), which are kept for the next one.
 void MatrixTiles::multiplyGroup(const Visit& visit, Value from, Value to) {
   if (leftDepth < depth) packLeft(visit);
@@ -560,19 +354,6 @@ LogicalResult MatrixTiles::emit() {
     });
   });
   return success();
-}
-
-}  // namespace
-
-void packTilesInto(KernelFunction& f, const Product& p, const PackedOperand& buffer,
-                   int64_t firstStep) {
-  KernelBuilder& b = f.b;
-  int64_t tiles = panelCount(p) * buffer.depth * 2 * rightParts(p);
-  int64_t first = firstStep / kTileSteps * 2;
-  Value offset = b.add(buffer.base, first * kMatrixTileBytes);
-  TileBuffer words = tileBuffer(b, buffer.memref, offset, tiles - first);
-  packTiles(b, matrixOperand(b, p, 1, p.nest.inputs[1].base), b.constant(panelCount(p)),
-            depthTiles(p), buffer.depth, words.words);
 }
 
 LogicalResult emitMatrixTiles(KernelFunction& f, Product& p, const ProductBases& bases,
