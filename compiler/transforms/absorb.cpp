@@ -26,6 +26,9 @@ using namespace mlir;
 
 namespace {
 
+/// Operations that may as well be done again as their result be read.
+constexpr int64_t kCheap = 4;
+
 /// Whether the body of `op` can run at a point of a scan: elementwise, one result, reads nothing
 /// but its inputs and constants.
 bool isPointwise(linalg::GenericOp op) {
@@ -155,6 +158,8 @@ bool Absorber::absorbProducer(unsigned number) {
 
   Inputs inputs(scan);
   AffineMap scanMap = inputs.maps[number];
+  // What the scan repeats would be computed again at each of its points.
+  if (scanMap.getNumResults() < scanMap.getNumDims() && bodyCost(producer) > kCheap) return false;
   SmallVector<AffineExpr> loops =
       loopsInScan(producer.getMatchingIndexingMap(producer.getDpsInitOperand(0)), scanMap);
   SmallVector<unsigned> reads;

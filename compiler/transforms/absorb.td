@@ -19,7 +19,9 @@ def Absorb : Pass<"weir-absorb", "::mlir::func::FuncOp"> {
         epilogue { ^bb0(%h: f32, %k: f32, %u: f32): weir.yield %h : f32 } ...
     ```
 
-    A producer that others read as well is only absorbed (and computed twice) if the scan reads its inputs anyway.
+    A producer that others read as well is only absorbed (and computed twice) if the scan reads its inputs anyway. What the
+    scan repeats along a dimension stays where it is if it takes more than a few operations, or if it widens bf16: its
+    cotangent is a sum, which bf16 has too few bits for.
   }];
   let options = [
     Option<"maxInputs", "max-inputs", "int64_t", "12", "inputs that a scan may have">,

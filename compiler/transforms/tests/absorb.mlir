@@ -109,3 +109,21 @@ func.func @widened(%k: tensor<2x8xbf16>, %u: tensor<2x8x4xbf16>) -> tensor<2x8x4
     : (tensor<2x8xf32>, tensor<2x8x4xf32>) -> (tensor<2x8x4xf32>, tensor<2x4xf32>)
   return %h : tensor<2x8x4xf32>
 }
+
+// What is repeated and isn't cheap is computed once.
+// CHECK-LABEL: @repeated
+// CHECK: %[[DECAY:.*]] = linalg.generic
+// CHECK: weir.sigmoid
+// CHECK: weir.scan(%[[DECAY]], %arg1)
+func.func @repeated(%k: tensor<2x8xf32>, %u: tensor<2x8x4xf32>) -> tensor<2x8x4xf32> {
+  %a = weir.sigmoid %k : tensor<2x8xf32>
+  %h, %last = weir.scan(%a, %u) prologue {
+  ^bb0(%pa: f32, %pu: f32):
+    weir.yield %pa, %pu : f32, f32
+  } epilogue {
+  ^bb0(%s: f32, %pa: f32, %pu: f32):
+    weir.yield %s : f32
+  } {indexing_maps = [#row, #point, #point], iterator_types = ["parallel", "time", "parallel"]}
+    : (tensor<2x8xf32>, tensor<2x8x4xf32>) -> (tensor<2x8x4xf32>, tensor<2x4xf32>)
+  return %h : tensor<2x8x4xf32>
+}
