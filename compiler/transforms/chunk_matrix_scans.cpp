@@ -310,7 +310,19 @@ Lettered Rewriter::cutDecay() {
   if (form.decayKind == Decay::PerValue) last.push_back(form.value);
   bool isFixed = !dims.test(form.time) && chunks * size == form.sizes[form.time];
   if (isFixed) return materialized({form.decay}, around({t}, last, &dims));
-  return cut(materialized({form.decay}, around({form.time}, last, &dims)), 1, t);
+  Lettered decay = materialized({form.decay}, around({form.time}, last, &dims));
+  if (Value ids = scan.getSegments()) {
+    // Nothing goes on where another document begins.
+    Value first = l.sliceDim(ids, 1, 0, 1), rest = first;
+    if (int64_t others = shapeOf(ids)[1] - 1)
+      rest = l.concat(1, {first, l.sliceDim(ids, 1, 0, others)});
+    Letters row{form.batch, form.time};
+    decay = pointwise(decay.letters, wide, {decay, {ids, row}, {rest, row}},
+                      [&](ElementwiseBuilder e, ValueRange v) {
+                        return e.select(e.equal(v[1], v[2]), v[0], e.constant(0, wide));
+                      });
+  }
+  return cut(decay, 1, t);
 }
 
 /// 1 where t = s.

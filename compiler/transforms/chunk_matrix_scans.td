@@ -19,8 +19,8 @@ def ChunkMatrixScans : Pass<"weir-chunk-matrix-scans", "::mlir::func::FuncOp"> {
 
     What may differ: k, v and q are any products of what the regions compute from inputs, each factor without the other's
     dimension; a depends on neither, on k alone or on v alone; y may be multiplied by what depends on no k. Any
-    number of further parallel dimensions (batch, heads) may be there, and be shared by some of the inputs. Scans that run in
-    `reverse`, have `segments` or keep chunk states are left alone.
+    number of further parallel dimensions (batch, heads) may be there, and be shared by some of the inputs. With `segments`, a is 0 where a document
+    begins. Scans that run in `reverse` or keep chunk states are left alone.
 
     D, P and E come from small scans (h_t = a_t h_{t-1}, from 1 at s): nothing is divided, there is no logarithm, and a may
     be 0, 1 or anything between; an element of D is wrong by no more than one rounding for each step it spans. Where a depends

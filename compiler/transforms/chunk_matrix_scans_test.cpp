@@ -15,6 +15,8 @@ struct Case {
   bool isSeeded = false;
   /// k and q are the same for all heads, as in state-space duality.
   bool sharesPairs = false;
+  /// Documents begin inside of chunks and at their borders.
+  bool hasSegments = false;
 };
 
 std::string dims(ArrayRef<int64_t> shape) {
@@ -54,14 +56,26 @@ class ChunkMatrixScansTest : public GradientTest {
     std::string v = dims({c.batch, c.time, c.heads, c.value});
     std::string state = dims({c.batch, c.heads, c.key, c.value});
     auto map = [](const std::string& to) { return "affine_map<(b, t, h, k, v) -> (" + to + ")>"; };
+    std::string ids = "tensor<" + b + "x" + t + "xi32>", idsText = "[";
+    for (int64_t i = 0; i < c.batch; ++i) {
+      idsText += i ? ", [" : "[";
+      for (int64_t at = 0, id = 7; at < c.time; ++at) {
+        id += (at + i) % 4 == 0 || at == 6;
+        idsText += (at ? ", " : "") + std::to_string(id);
+      }
+      idsText += "]";
+    }
+    idsText += "]";
     // k enters squared with its sign and a factor of neither side, v as a sine: arithmetic to
     // split.
     return "func.func @f(%a: " + a + R"( {weir.param = "a"}, %k: )" + qk +
            R"( {weir.param = "k"}, %v: )" + v + R"( {weir.param = "v"}, %q: )" + qk +
            R"( {weir.param = "q"}, %s: )" + state +
            R"( {weir.param = "s"}) -> (tensor<f64> {weir.output = "loss"}) {
+  %ids = arith.constant dense<)" +
+           idsText + "> : " + ids + R"(
   %y, %last = weir.scan(%a, %k, %v, %q) )" +
-           (c.isSeeded ? "from %s " : "") + R"(prologue {
+           (c.isSeeded ? "from %s " : "") + (c.hasSegments ? "segments(%ids) " : "") + R"(prologue {
   ^bb0(%pa: f64, %pk: f64, %pv: f64, %pq: f64):
     %half = arith.constant 0.5 : f64
     %sine = math.sin %pv : f64
@@ -80,8 +94,8 @@ class ChunkMatrixScansTest : public GradientTest {
            map(ofA) + ", " + map(ofQk) + ", " + map("b, t, h, v") + ", " + map(ofQk) + ", " +
            map("b, t, h, v") +
            R"(], iterator_types = ["parallel", "time", "parallel", "parallel", "parallel"]} : ()" +
-           a + ", " + qk + ", " + v + ", " + qk + (c.isSeeded ? ", " + state : "") + ") -> (" + v +
-           ", " + state + R"()
+           a + ", " + qk + ", " + v + ", " + qk + (c.isSeeded ? ", " + state : "") +
+           (c.hasSegments ? ", " + ids : "") + ") -> (" + v + ", " + state + R"()
   %zero = arith.constant 0.0 : f64
   %e = tensor.empty() : tensor<f64>
   %z = linalg.fill ins(%zero : f64) outs(%e : tensor<f64>) -> tensor<f64>
@@ -183,6 +197,15 @@ TEST_F(ChunkMatrixScansTest, KeysAndQueriesOfAllHeads) {
       SCOPED_TRACE(static_cast<int>(decay));
       expectSame({2, 10, 3, 4, 5, 4, decay, isSeeded, true});
     }
+}
+
+TEST_F(ChunkMatrixScansTest, Documents) {
+  for (Decay decay : {Decay::Shared, Decay::PerKey, Decay::PerValue, Decay::Fixed})
+    for (bool isSeeded : {false, true})
+      for (int64_t time : {2, 8, 11}) {
+        SCOPED_TRACE(testing::Message() << static_cast<int>(decay) << " time " << time);
+        expectSame({2, time, 2, 3, 4, 4, decay, isSeeded, false, true});
+      }
 }
 
 }  // namespace

@@ -84,8 +84,7 @@ int64_t MatrixScan::numMatrices() const {
 }
 
 FailureOr<MatrixScan> matchMatrixScan(ScanOp scan) {
-  if (scan.getReverse() || scan.getSegments() || scan.getChunk() || scan.getNumOutputs() != 1)
-    return failure();
+  if (scan.getReverse() || scan.getChunk() || scan.getNumOutputs() != 1) return failure();
   scan.materializeRegions();
   MatrixScan form;
   form.scan = scan;
@@ -124,6 +123,14 @@ FailureOr<MatrixScan> matchMatrixScan(ScanOp scan) {
   form.pairDims = dims.of(form.keyFactors);
   form.pairDims |= dims.of(form.queryFactors);
   llvm::SmallBitVector taken = form.pairDims;
+  if (scan.getSegments()) {
+    // Documents begin where their row says so: the decay is 0 there.
+    form.batch = form.time == 0 ? 1 : 0;
+    if (form.batch == form.key) return failure();
+    form.decayDims.set(form.batch);
+    form.decayDims.set(form.time);
+    taken.set(form.batch);
+  }
   taken.set(form.time);
   std::optional<unsigned> value;
   for (unsigned dim = 0; dim < form.sizes.size(); ++dim) {
@@ -146,13 +153,13 @@ namespace {
 
 /// A step of a scan for one element: a sum of two parts that loses nothing takes eight operations.
 constexpr double kScanStep = 10;
-/// What an element of a chunk's matrix takes, which is written and read several times, and an
-/// element of k, q, v and y, which several kernels read.
-constexpr double kMatrixElement = 30, kTokenElement = 30;
+/// What tensors between kernels take, read and written several times: for an element of a chunk's
+/// matrix, of a chunk's pairs of tokens, and of k, q, v and y.
+constexpr double kMatrixElement = 60, kPair = 60, kTokenElement = 30;
 /// Operations of products in the time of an elementwise one, batches of small ones; f64 as f32.
 constexpr double kProductRate = 8, kProductRateBf16 = 16;
 /// Chunks have to be better by so much.
-constexpr double kMargin = 1.2;
+constexpr double kMargin = 1.45;
 
 }  // namespace
 
@@ -172,13 +179,13 @@ double costInChunks(const MatrixScan& form, int64_t chunk, bool bf16) {
   double cost = 4 * k * v / rate + k * v / c * kMatrixElement + (k + v) * kTokenElement;
   switch (form.decayKind) {
     case MatrixScan::Decay::Shared:
-      cost += 2 * c * (k + v) / rate + c * (kScanStep + 2);
+      cost += 2 * c * (k + v) / rate + c * kPair;
       break;
     case MatrixScan::Decay::PerKey:
-      cost += 2 * c * v / rate + c * k * (kScanStep + 2) + c;
+      cost += 2 * c * v / rate + c * k * (kScanStep + 2) + c * kPair;
       break;
     case MatrixScan::Decay::PerValue:
-      cost += 2 * c * k / rate + c * v * (kScanStep + 2) + c;
+      cost += 2 * c * k / rate + c * v * (kScanStep + 2) + c * kPair;
       break;
   }
   int64_t tokens = llvm::divideCeil(form.sizes[form.time], chunk) * chunk;

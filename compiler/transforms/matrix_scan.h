@@ -20,8 +20,9 @@ struct MatrixScan {
   enum class Decay { Shared, PerKey, PerValue };
 
   ScanOp scan;
-  /// Dimensions of the scan's iteration space; `groups` are all others, in order.
-  unsigned time, key, value;
+  /// Dimensions of the scan's iteration space; `groups` are all others, in order. `batch` is known
+  /// with segments only.
+  unsigned time, key, value, batch = 0;
   llvm::SmallVector<unsigned> groups;
   Decay decayKind;
   /// The dimensions that a depends on, and those of k and q together.
