@@ -138,6 +138,7 @@ void run(llvm::StringRef only) {
     benchmarkProduct("bf16", bf16, 2048, 2048, 2048, l);
     benchmarkProduct("bf16 weight gradient", bf16Weights, 512, 512, 8192, l);
     benchmarkProduct("bf16 weight gradient", bf16Weights, 2048, 512, 8192, l);
+    benchmarkProduct("bf16 weight gradient", bf16Weights, 512, 1024, 8192, l);
     benchmarkProduct("bf16 weight gradient", bf16Weights, 512, 2048, 8192, l);
     benchmarkProduct("bf16, silu, to bf16", activated, 8192, 512, 512, l);
     benchmarkProduct("bf16, silu, to bf16", activated, 8192, 2048, 512, l);

@@ -15,8 +15,9 @@ constexpr int64_t kLeftBytes = 768 << 10;
 /// A prediction has to be so much better than that of the fixed rules.
 constexpr double kLeastGain = 0.03;
 
-/// Bytes of packed B that stay in the second cache while rows pass by.
-constexpr int64_t kMatrixGroupBytes = 512 << 10, kRegisterGroupBytes = 512 << 10;
+/// Bytes of packed B that stay in the second cache while rows pass by; of several parts of bf16,
+/// each of which meets several of A.
+constexpr int64_t kGroupBytes = 512 << 10, kGroupBytesOfParts = 1 << 20;
 
 bool splitsSum(const TiledProduct& p) {
   return p.splittable && p.k >= 512 && p.k >= p.m && p.k >= p.n && p.m * p.n <= (int64_t(1) << 20);
@@ -333,8 +334,8 @@ Tiling fixedTiling(const TiledProduct& p, Tiling asked) {
   t.depth = std::min(t.depth, p.k);
   if (!t.group) {
     int64_t steps = std::min(t.depth, stepsOfPart(p, t.parts));
-    int64_t bytes = p.matrixTiles ? kMatrixGroupBytes : kRegisterGroupBytes;
     if (p.matrixTiles) steps = roundUp(steps, 32);
+    int64_t bytes = p.multiplications > 1 ? kGroupBytesOfParts : kGroupBytes;
     t.group = std::max<int64_t>(1, bytes / (steps * width * p.packedBytes)) * width;
   }
   return roundToTiles(p, t);
