@@ -284,8 +284,7 @@ namespace {
 /// Seconds of cores, on average over numbers of threads that a machine may have.
 double costOf(const TiledProduct& p, const Tiling& t) {
   double cost = 0;
-  for (int64_t threads = 1; threads <= CpuTarget::kWorkers; threads *= 2)
-    cost += real(threads) * predictSeconds(p, t, threads);
+  for (int64_t threads : kTilingThreads) cost += real(threads) * predictSeconds(p, t, threads);
   return cost;
 }
 

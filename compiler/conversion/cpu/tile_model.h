@@ -73,6 +73,10 @@ int64_t mostParts(const TiledProduct& product);
 int64_t scratchBytes(const TiledProduct& product, const Tiling& tiling);
 constexpr int64_t kMostScratchBytes = int64_t(256) << 20;
 
+/// Numbers of threads that count alike in the choice: it is one for all machines. Blocks for more
+/// threads than these would be smaller, and pack what others pack too.
+constexpr int64_t kTilingThreads[] = {1, 2, 4};
+
 /// What fixed rules choose: the measure of the model.
 Tiling fixedTiling(const TiledProduct& product, Tiling asked = {});
 /// Tilings to choose from.

@@ -170,7 +170,7 @@ TEST(TileModelTest, MoreWorkTakesLongerAndMoreWorkersDoNot) {
 TEST(TileModelTest, TheChoiceIsPredictedToBeNoWorseThanFixedRules) {
   for (const TiledProduct& p : manyProducts()) {
     double chosen = 0, fixed = 0;
-    for (int64_t threads : {1, 2, 4, 8}) {
+    for (int64_t threads : kTilingThreads) {
       chosen += static_cast<double>(threads) * predictSeconds(p, chooseTiling(p), threads);
       fixed += static_cast<double>(threads) * predictSeconds(p, fixedTiling(p), threads);
     }
