@@ -103,6 +103,11 @@ void KernelBuilder::fenceStreamedStores() {
   LLVM::CallIntrinsicOp::create(*this, getStringAttr("llvm.x86.sse.sfence"), ValueRange{});
 }
 
+void KernelBuilder::prefetch(Value memref, Value at, Cache cache, bool isWrite) {
+  memref::PrefetchOp::create(*this, memref, ValueRange{at}, isWrite,
+                             /*localityHint=*/cache == Cache::First ? 3 : 2, /*isDataCache=*/true);
+}
+
 void KernelBuilder::ifThen(Value condition, function_ref<void()> body) {
   auto op = scf::IfOp::create(*this, condition, /*withElseRegion=*/false);
   OpBuilder::InsertionGuard guard(*this);

@@ -50,6 +50,10 @@ class KernelBuilder : public mlir::ImplicitLocOpBuilder {
   /// end of a thread's share of a parallel loop and of the kernel.
   void noteStreamedStore() { fenceNeeded = true; }
   void fenceStreamedStores();
+  enum class Cache { First, Second };
+  /// Fetches the line of element `at` of `memref` to the first cache, or only to the second.
+  void prefetch(mlir::Value memref, mlir::Value at, Cache cache = Cache::First,
+                bool isWrite = false);
   void ifThen(mlir::Value condition, llvm::function_ref<void()> body);
   mlir::Value lessThan(mlir::Value a, mlir::Value b);
 

@@ -379,9 +379,7 @@ void LoopNestEmitter::fetchNextRow(const Position& row, Value i) {
     if (access.isScalar() || access.tile || stride(access) != 1) continue;
     int64_t apart = access.strides[outer];
     if (apart == 0) continue;
-    Value at = b.add(b.add(base, i), apart);
-    memref::PrefetchOp::create(b, access.memref, ValueRange{at}, /*isWrite=*/false,
-                               /*localityHint=*/3, /*isDataCache=*/true);
+    b.prefetch(access.memref, b.add(b.add(base, i), apart));
   }
 }
 

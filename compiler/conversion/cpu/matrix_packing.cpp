@@ -251,7 +251,7 @@ void packTiles(KernelBuilder& b, const MatrixOperand& operand, Value count, int6
                int64_t depth, Value words) {
   Value zero = b.constant(0), stepsValue = b.constant(steps);
   // In the order in which the operand lies in memory.
-  bool rowsOfK = std::abs(operand.strideK) > std::abs(operand.strideX);
+  bool rowsOfK = walksRowsOfK(operand);
   b.loop(zero, rowsOfK ? stepsValue : count, 1, [&](Value i) {
     b.loop(zero, rowsOfK ? count : stepsValue, 1,
            [&](Value j) { packPair(b, operand, rowsOfK ? j : i, rowsOfK ? i : j, depth, words); });
@@ -268,8 +268,7 @@ PackedOperand packForMatrixTiles(KernelFunction& f, const Product& p) {
   packed.memref = f.sharedScratch;
   TileBuffer buffer = tileBuffer(b, packed.memref, packed.base, tiles);
   MatrixOperand right = matrixOperand(b, p, 1, p.nest.inputs[1].base);
-  // In the order in which B lies in memory.
-  bool rowsOfK = std::abs(right.strideK) > std::abs(right.strideX);
+  bool rowsOfK = walksRowsOfK(right);
   bool parallel = tiles * kTileWords >= kParallelWork;
   b.parallelLoop(rowsOfK ? depth : panels, parallel, [&](Value i) {
     b.loop(0, rowsOfK ? panels : depth, 1, [&](Value j) {

@@ -55,6 +55,11 @@ TileBuffer tileBuffer(KernelBuilder& b, mlir::Value bytes, mlir::Value offset, i
 mlir::Value tileIndex(KernelBuilder& b, mlir::Value x, mlir::Value k, int64_t part, int64_t parts,
                       int64_t depth);
 
+/// Whether rows of k lie one after the other in memory, so that packing goes by them.
+inline bool walksRowsOfK(const MatrixOperand& operand) {
+  return std::abs(operand.strideK) > std::abs(operand.strideX);
+}
+
 /// Packs `steps` tiles of k of `count` pairs of x; the buffer has room for `depth` tiles of k.
 void packTiles(KernelBuilder& b, const MatrixOperand& operand, mlir::Value count, int64_t steps,
                int64_t depth, mlir::Value words);

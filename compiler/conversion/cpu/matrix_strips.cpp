@@ -95,8 +95,7 @@ LogicalResult MatrixTiles::emitStrips(int64_t group) {
           groupFrom = from;
           forEachVisit([&](const Visit& visit) {
             if (!visit.isLast) return multiplyGroup(visit, from, to);
-            if (leftDepth < depth) packLeft(visit);
-            packRight(visit, from, to);
+            packVisit(visit, from, to);
             done = b.loop(zero, usedRowTiles, 1, carried, [&](Value i, ValueRange carried) {
               return b.loop(from, to, count, carried, [&](Value from, ValueRange before) {
                 return multiplyStrip(visit, i, from, before);

@@ -106,24 +106,27 @@ void MatrixTiles::forEachVisit(function_ref<void(const Visit&)> emit) {
   emit({b.constant(before), depth - before, false, true});
 }
 
-/// Packs what a visit, or all of them, read of A.
-void MatrixTiles::packLeft(const Visit& visit) {
-  MatrixOperand a = matrixOperand(b, p, 0, bases.a);
-  a.base = b.offset(a.base, visit.first, kTileSteps * a.strideK);
-  if (!visit.isLast && !p.nest.dims[p.k].size) a.wholeK = true;
-  if (!a.wholeK) a.sizeK = b.sub(a.sizeK, b.mul(visit.first, kTileSteps));
-  packTiles(b, a, usedRowTiles, visit.count, leftDepth, leftWords);
+/// Operand `input` from the first step of a visit on.
+MatrixOperand MatrixTiles::operandOf(const Visit& visit, unsigned input, Value base) {
+  MatrixOperand operand = matrixOperand(b, p, input, base);
+  operand.base = b.offset(operand.base, visit.first, kTileSteps * operand.strideK);
+  if (!visit.isLast && !p.nest.dims[p.k].size) operand.wholeK = true;
+  if (!operand.wholeK) operand.sizeK = b.sub(operand.sizeK, b.mul(visit.first, kTileSteps));
+  return operand;
 }
 
-/// Packs what a visit reads of panels [from, to) of B, unless B is packed.
-void MatrixTiles::packRight(const Visit& visit, Value from, Value to) {
+/// Packs what a visit, or all of them, read of A.
+void MatrixTiles::packLeft(const Visit& visit) {
+  packTiles(b, operandOf(visit, 0, bases.a), usedRowTiles, visit.count, leftDepth, leftWords);
+}
+
+/// Packs what a visit reads of A and of panels [from, to) of B, unless it is packed.
+void MatrixTiles::packVisit(const Visit& visit, Value from, Value to) {
+  if (leftDepth < depth) packLeft(visit);
   if (packed) return;
-  MatrixOperand right = matrixOperand(b, p, 1, bases.b);
-  right.base = b.offset(right.base, visit.first, kTileSteps * right.strideK);
+  MatrixOperand right = operandOf(visit, 1, bases.b);
   right.base = b.offset(right.base, from, 2 * kSide * right.strideX);
   right.sizeX = b.sub(right.sizeX, b.mul(from, 2 * kSide));
-  if (!visit.isLast && !p.nest.dims[p.k].size) right.wholeK = true;
-  if (!right.wholeK) right.sizeK = b.sub(right.sizeK, b.mul(visit.first, kTileSteps));
   packTiles(b, right, b.sub(to, from), visit.count, visitDepth, rightWords);
 }
 
@@ -170,9 +173,7 @@ void MatrixTiles::fetchSums(Value i, Value j, const Visit& visit, Value k) {
   int64_t lines = divideUp(4 * kSide, visit.count);
   Value next = b.add(partialSums(i, j).first, 4 * kTileWords);
   for (int64_t line = 0; line < lines; ++line) {
-    Value at = b.add(next, b.mul(b.add(b.mul(k, lines), line), kSide));
-    memref::PrefetchOp::create(b, partials, ValueRange{at}, /*isWrite=*/false, /*localityHint=*/3,
-                               /*isDataCache=*/true);
+    b.prefetch(partials, b.add(next, b.mul(b.add(b.mul(k, lines), line), kSide)));
   }
 }
 
@@ -194,8 +195,7 @@ void MatrixTiles::fetchNext(const Visit& visit, Value i, Value j, Value k) {
     Value row = b.rem(b.add(b.mul(j, lines), line), kTileSteps);
     Value at = b.offset(corner, row, strideK == 1 ? strideM : strideK);
     for (int64_t next = 0; next < 2 * kSide; next += elements)
-      memref::PrefetchOp::create(b, a.memref, ValueRange{b.add(at, next)}, /*isWrite=*/false,
-                                 /*localityHint=*/2, /*isDataCache=*/true);
+      b.prefetch(a.memref, b.add(at, next), KernelBuilder::Cache::Second);
   }
 }
 
@@ -294,8 +294,7 @@ void MatrixTiles::write(Value i, Value j, Value sums) {
 
 /// A visit of the sums of all rows and panels [from, to), which are kept for the next one.
 void MatrixTiles::multiplyGroup(const Visit& visit, Value from, Value to) {
-  if (leftDepth < depth) packLeft(visit);
-  packRight(visit, from, to);
+  packVisit(visit, from, to);
   b.loop(b.constant(0), usedRowTiles, 1, [&](Value i) {
     b.loop(from, to, 1, [&](Value j) { keepSums(i, j, multiply(visit, i, j)); });
   });
@@ -339,8 +338,7 @@ LogicalResult MatrixTiles::emit() {
     groupFrom = from;
     forEachVisit([&](const Visit& visit) {
       if (!visit.isLast || sumsInPlace) return multiplyGroup(visit, from, to);
-      if (leftDepth < depth) packLeft(visit);
-      packRight(visit, from, to);
+      packVisit(visit, from, to);
       b.loop(zero, usedRowTiles, 1, [&](Value i) {
         b.loop(from, to, 1, [&](Value j) {
           ValueList totals = multiply(visit, i, j);

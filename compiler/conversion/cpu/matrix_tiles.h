@@ -58,8 +58,9 @@ class MatrixTiles {
   bool readsLeftInPlace() const;
   bool keepsSumsInPlace() const;
   void forEachVisit(llvm::function_ref<void(const Visit&)> emit);
+  MatrixOperand operandOf(const Visit& visit, unsigned input, mlir::Value base);
   void packLeft(const Visit& visit);
-  void packRight(const Visit& visit, mlir::Value from, mlir::Value to);
+  void packVisit(const Visit& visit, mlir::Value from, mlir::Value to);
   Sums partialSums(mlir::Value i, mlir::Value j);
   ValueList sumsBefore(const Visit& visit, mlir::Value i, mlir::Value j);
   void keepSums(mlir::Value i, mlir::Value j, mlir::ValueRange sums);

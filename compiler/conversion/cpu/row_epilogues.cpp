@@ -7,7 +7,6 @@
 #include "compiler/conversion/cpu/rows_emitter.h"
 #include "mlir/Dialect/Arith/IR/Arith.h"
 #include "mlir/Dialect/Linalg/IR/Linalg.h"
-#include "mlir/Dialect/MemRef/IR/MemRef.h"
 #include "mlir/Dialect/Tensor/IR/Tensor.h"
 #include "mlir/IR/Matchers.h"
 
@@ -454,8 +453,7 @@ LogicalResult RowsEmitter::emitWithEpilogue(Product product, Operation* op,
       at = b.add(at, block.column);
       int64_t line = kLineBytes / storageBytes(access.element);
       for (int64_t i = 0; i < block.columns; i += line)
-        memref::PrefetchOp::create(b, access.memref, ValueRange{b.add(at, i)}, isWrite,
-                                   /*localityHint=*/3, /*isDataCache=*/true);
+        b.prefetch(access.memref, b.add(at, i), KernelBuilder::Cache::First, isWrite);
     };
     for (const Access& input : llvm::drop_begin(nest.inputs)) fetch(input, false);
     for (const LoopOutput& output : nest.outputs)

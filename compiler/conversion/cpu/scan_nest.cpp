@@ -2,7 +2,6 @@
 
 #include "mlir/Dialect/Arith/IR/Arith.h"
 #include "mlir/Dialect/Linalg/IR/Linalg.h"
-#include "mlir/Dialect/MemRef/IR/MemRef.h"
 #include "mlir/Dialect/Vector/IR/VectorOps.h"
 #include "mlir/IR/TypeUtilities.h"
 
@@ -174,9 +173,7 @@ void ScanNest::prefetch(const Access& access, const ScanPoint& at, Value t) {
   for (size_t d = 0; d < extents.size(); ++d)
     if (access.strides[d]) size *= extents[d];
   if (size * storageBytes(access.element) < (int64_t(1) << 20)) return;
-  memref::PrefetchOp::create(b, access.memref, ValueRange{offsetOf(access, atTime(at, t))},
-                             /*isWrite=*/false,
-                             /*localityHint=*/3, /*isDataCache=*/true);
+  b.prefetch(access.memref, offsetOf(access, atTime(at, t)));
 }
 
 ScanPoint ScanNest::atTime(const ScanPoint& at, Value t) const {
