@@ -205,13 +205,14 @@ std::vector<std::string> DefaultPluginPath() {
   if (!error) {
     candidates.push_back(executable.parent_path() / "plugins");
     candidates.push_back(executable.parent_path() / "../share/weir/plugins");
-    candidates.push_back(executable.string() + ".runfiles/" + kWorkspace + "/plugins");
   }
-  // Set by Bazel for tests, and by the programs it starts for others.
+  // Set by Bazel for tests, and by the programs it starts for others. Before the executable's own runfiles: Bazel brings
+  // those up to date only when the executable itself is asked for, not when a test that runs it is.
   for (const char* variable : {"RUNFILES_DIR", "TEST_SRCDIR"}) {
     const std::string runfiles = Environment(variable);
     if (!runfiles.empty()) candidates.push_back(fs::path(runfiles) / kWorkspace / "plugins");
   }
+  if (!error) candidates.push_back(executable.string() + ".runfiles/" + kWorkspace + "/plugins");
   const std::string own = FirstDirectory(candidates);
   if (!own.empty()) path.push_back(own);
   const std::string variable = Environment("WEIR_PLUGIN_PATH");
