@@ -23,7 +23,7 @@ using runtime::HostTensor;
 
 namespace {
 
-constexpr llvm::StringLiteral kTrainStep = "train_step";
+constexpr char kTrainStep[] = "train_step";
 constexpr llvm::StringLiteral kPartAttr = "weir.part";
 
 /// What isn't finite in a tensor.
@@ -114,6 +114,7 @@ absl::StatusOr<std::optional<Finding>> runWatched(runtime::Program program,
   if (!running.ok()) return running.status();
   runtime::Session& slow = *running->session;
   for (const runtime::Variable& variable : slow.program().variables) {
+    if (variable.role == runtime::Role::kPrepared) continue;  // of other names in each program
     absl::StatusOr<HostTensor> value = session.ReadVariable(variable.spec.name);
     if (!value.ok()) return value.status();
     absl::Status status = slow.WriteVariable(variable.spec.name, *value);
@@ -122,7 +123,7 @@ absl::StatusOr<std::optional<Finding>> runWatched(runtime::Program program,
   std::optional<Finding> found;
   absl::Status reading;
   slow.SetObserver([&](const runtime::LaunchTime& time) {
-    if (found || !reading.ok()) return;
+    if (found || !reading.ok() || time.entry_point != kTrainStep) return;
     WatchedLaunch launch = watched[time.launch];
     auto operands = static_cast<int64_t>(launch.op.getOperands().size());
     for (const WatchedLaunch::Result& result : launch.results) {
@@ -137,7 +138,7 @@ absl::StatusOr<std::optional<Finding>> runWatched(runtime::Program program,
     }
   });
   std::vector<HostTensor> outputs;
-  absl::Status status = slow.Run(kTrainStep.str(), inputs, &outputs);
+  absl::Status status = slow.Run(kTrainStep, inputs, &outputs);
   if (!status.ok()) return status;
   if (!reading.ok()) return reading;
   return found;
@@ -236,7 +237,7 @@ absl::StatusOr<std::string> findFirstNonFinite(Workspace& workspace, const Loade
   symbols.lookup<func::FuncOp>(kTrainStep).walk([&](LaunchOp launch) {
     watched.push_back(watch(launch, symbols));
   });
-  const runtime::EntryPoint* entry = program->FindEntryPoint(kTrainStep.str());
+  const runtime::EntryPoint* entry = program->FindEntryPoint(kTrainStep);
   if (!entry || entry->launches.size() != watched.size())
     return absl::InternalError("the program of single ops isn't what was planned");
   absl::StatusOr<std::optional<Finding>> found =

@@ -71,11 +71,12 @@ void EntryFunction::newValue(StringRef variable, Value value) {
       b.getDictionaryAttr(b.getNamedAttr(kVariableAttr, b.getStringAttr(variable))));
 }
 
-void EntryFunction::finish() {
+func::FuncOp EntryFunction::finish() {
   func::ReturnOp::create(b, loc(), results);
   function.setFunctionType(
       b.getFunctionType(function.getArgumentTypes(), TypeRange(ValueRange(results))));
   function.setResAttrsAttr(b.getArrayAttr(resultAttrs));
+  return function;
 }
 
 StringRef batchTensor(DictionaryAttr attributes) {

@@ -36,7 +36,7 @@ class EntryFunction {
   void newValue(llvm::StringRef variable, mlir::Value value);
 
   /// Ends the function with its results.
-  void finish();
+  mlir::func::FuncOp finish();
 
  private:
   mlir::Value argument(llvm::StringRef attribute, llvm::StringRef name, mlir::Type type);

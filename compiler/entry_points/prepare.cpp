@@ -104,7 +104,7 @@ class Preparation {
     return name;
   }
 
-  void finish() { entry.finish(); }
+  func::FuncOp finish() { return entry.finish(); }
 
  private:
   Value cloned(Value value) {
@@ -140,12 +140,12 @@ class Preparation {
 
 }  // namespace
 
-void addPrepareEntry(ModuleOp module, ArrayRef<func::FuncOp> functions) {
+func::FuncOp addPrepareEntry(ModuleOp module, ArrayRef<func::FuncOp> functions) {
   SmallVector<std::pair<func::FuncOp, SmallVector<Value>>> work;
   for (func::FuncOp function : functions)
     if (SmallVector<Value> values = ParameterWork(function).results(); !values.empty())
       work.emplace_back(function, std::move(values));
-  if (work.empty()) return;
+  if (work.empty()) return {};
   Preparation preparation(module);
   for (auto& [function, values] : work)
     for (Value value : values) {
@@ -157,7 +157,39 @@ void addPrepareEntry(ModuleOp module, ArrayRef<func::FuncOp> functions) {
                                     value.getLoc());
       value.replaceAllUsesWith(function.getArgument(position));
     }
-  preparation.finish();
+  return preparation.finish();
+}
+
+void prepareInUpdate(func::FuncOp prepare, func::FuncOp update) {
+  MLIRContext* context = update.getContext();
+  StringAttr paramName = StringAttr::get(context, kParamAttr);
+  auto attributes = [&](StringAttr key, StringRef name) {
+    return DictionaryAttr::get(context, NamedAttribute(key, StringAttr::get(context, name)));
+  };
+  Operation* end = update.front().getTerminator();
+  IRMapping mapping;
+  for (BlockArgument argument : prepare.getArguments()) {
+    StringRef name = nameIn(argumentAttributes(prepare, argument.getArgNumber()), kVariableAttr);
+    Value value;
+    if (std::optional<unsigned> updated = findResult(update, kParamAttr, name)) {
+      value = end->getOperand(*updated);
+    } else {  // one that isn't trained
+      unsigned position = update.getNumArguments();
+      (void)update.insertArgument(position, argument.getType(), attributes(paramName, name),
+                                  argument.getLoc());
+      value = update.getArgument(position);
+    }
+    mapping.map(argument, value);
+  }
+  OpBuilder b(end);
+  for (Operation& op : prepare.front().without_terminator()) b.clone(op, mapping);
+  StringAttr preparedName = StringAttr::get(context, kPreparedAttr);
+  for (auto [i, value] : llvm::enumerate(prepare.front().getTerminator()->getOperands())) {
+    unsigned position = update.getNumResults();
+    StringRef name = nameIn(resultAttributes(prepare, i), kVariableAttr);
+    (void)update.insertResult(position, value.getType(), attributes(preparedName, name));
+    end->insertOperands(position, mapping.lookup(value));
+  }
 }
 
 }  // namespace weir

@@ -4,6 +4,7 @@
 #include "compiler/entry_points/arguments.h"
 #include "compiler/entry_points/entry_function.h"
 #include "compiler/entry_points/model_functions.h"
+#include "compiler/entry_points/prepare.h"
 #include "mlir/Dialect/Arith/IR/Arith.h"
 
 namespace weir {
@@ -106,6 +107,8 @@ Value TrainStep::common(const Window& window, DictionaryAttr attributes, Type ty
     });
   }
   if (StringRef name = nameIn(attributes, kParamAttr); !name.empty())
+    return entry.variable(name, type);
+  if (StringRef name = nameIn(attributes, kPreparedAttr); !name.empty())
     return entry.variable(name, type);
   if (StringRef name = batchTensor(attributes); !name.empty()) {
     Value rows = entry.input(name, widened(type));
@@ -224,6 +227,8 @@ LogicalResult TrainStep::update() {
     if (attributes.contains(kRngAttr)) {
       entry.newValue(kRngVariable, value);
     } else if (StringRef name = nameIn(attributes, kParamAttr); !name.empty()) {
+      entry.newValue(name, value);
+    } else if (StringRef name = nameIn(attributes, kPreparedAttr); !name.empty()) {
       entry.newValue(name, value);
     } else if (StringRef name = nameIn(attributes, kVariableAttr); !name.empty()) {
       entry.newValue(name, value);

@@ -11,6 +11,7 @@
 #include "compiler/entry_points/initialize.h"
 #include "compiler/entry_points/model_functions.h"
 #include "compiler/entry_points/objective.h"
+#include "compiler/entry_points/prepare.h"
 #include "compiler/entry_points/programs.h"
 #include "compiler/entry_points/train_step.h"
 #include "compiler/transforms/step_form.h"
@@ -31,6 +32,8 @@ LogicalResult addEval(ModuleOp module) {
       entry.call(evaluate, [&](unsigned, DictionaryAttr attributes, Type type) -> Value {
         if (StringRef name = nameIn(attributes, kParamAttr); !name.empty())
           return entry.variable(name, type);
+        if (StringRef name = nameIn(attributes, kPreparedAttr); !name.empty())
+          return entry.variable(name, type);
         if (StringRef name = batchTensor(attributes); !name.empty()) return entry.input(name, type);
         if (StringRef name = nameIn(attributes, kStateAttr); !name.empty())
           return entry.variable(stateVariable(name), type);
@@ -47,6 +50,15 @@ LogicalResult addEval(ModuleOp module) {
       entry.newValue(stateVariable(name), (*results)[i]);
   entry.finish();
   return success();
+}
+
+/// What forward, backward and evaluation compute from parameters alone is kept from step to step;
+/// the optimizer brings it up to date, while it has the parameters at hand.
+void keepPrepared(ModuleOp module) {
+  auto function = [&](StringRef name) { return module.lookupSymbol<func::FuncOp>(name); };
+  func::FuncOp prepare = addPrepareEntry(
+      module, {function("train_forward"), function("train_backward"), function(kEvaluate)});
+  if (prepare) prepareInUpdate(prepare, function("train_optimizer"));
 }
 
 /// Turns a window's function into one that goes on from carried states.
@@ -137,6 +149,7 @@ FailureOr<OwningOpRef<ModuleOp>> buildTrainingModule(ModuleOp expanded, Experime
     if (stop(Level::Differentiated)) return module;
     if (failed(addOptimizer(*training, experiment))) return failure();
     join();
+    keepPrepared(*module);
     if (failed(addTrainStep(*module, whole("accumulate", 1), windows))) return failure();
     for (StringRef moment : {"optimizer.m.", "optimizer.v."})
       for (const ParameterInit& parameter : parameters)

@@ -16,11 +16,17 @@ using Metadata = std::map<std::string, std::string>;
 constexpr char kFormatKey[] = "weir.checkpoint";
 constexpr char kFormat[] = "1";
 
+// What is prepared follows from the parameters.
+bool IsSaved(const Variable& variable, bool parameters_only) {
+  if (parameters_only) return variable.role == Role::kParameter;
+  return variable.role != Role::kPrepared;
+}
+
 absl::StatusOr<std::vector<HostTensor>> ReadVariables(const Session& session,
                                                       bool parameters_only) {
   std::vector<HostTensor> tensors;
   for (const Variable& variable : session.program().variables) {
-    if (parameters_only && variable.role != Role::kParameter) continue;
+    if (!IsSaved(variable, parameters_only)) continue;
     absl::StatusOr<HostTensor> value = session.ReadVariable(variable.spec.name);
     if (!value.ok()) return value.status();
     tensors.push_back(*std::move(value));
@@ -31,7 +37,7 @@ absl::StatusOr<std::vector<HostTensor>> ReadVariables(const Session& session,
 absl::Status WriteVariables(Session& session, const SafetensorsFile& file, const std::string& path,
                             bool parameters_only) {
   for (const Variable& variable : session.program().variables) {
-    if (parameters_only && variable.role != Role::kParameter) continue;
+    if (!IsSaved(variable, parameters_only)) continue;
     absl::StatusOr<HostTensor> value = file.Read(variable.spec.name);
     if (!value.ok()) return value.status();
     absl::Status status = session.WriteVariable(variable.spec.name, *value);

@@ -73,19 +73,32 @@ facts again | cmp - facts1 || fail "experiment.mlir doesn't repeat the run"
 "$weir" train model.mlir --seed=6 --out=seed6 --quiet > /dev/null
 if facts seed6 | cmp -s - facts1; then fail "another seed gives the same run"; fi
 
-# kill -9 somewhere on the way, then --resume.
-"$weir" train model.mlir --out=killed --quiet --set train.checkpoint_seconds=0.001 > /dev/null 2>&1 &
-pid=$!
-for _ in $(seq 2000); do
-  if [ -e killed/checkpoint.safetensors ] && [ "$(wc -l < killed/metrics.jsonl)" -ge 5 ]; then break; fi
-  sleep 0.01
-done
-kill -9 $pid 2> /dev/null || true
-wait $pid 2> /dev/null || true
-[ -e killed/checkpoint.safetensors ] || fail "the run wrote no checkpoint"
-if "$weir" train model.mlir --out=killed --quiet > /dev/null 2>&1; then fail "a run was overwritten"; fi
-"$weir" train model.mlir --out=killed --resume --quiet > /dev/null
+# killed RUN SETTINGS: the run is killed (-9) somewhere on the way, then goes on.
+killed() {
+  local run=$1
+  shift
+  "$weir" train model.mlir --out="$run" --quiet --set train.checkpoint_seconds=0.001 "$@" > /dev/null 2>&1 &
+  local pid=$!
+  for _ in $(seq 2000); do
+    if [ -e "$run/checkpoint.safetensors" ] && [ "$(wc -l < "$run/metrics.jsonl")" -ge 5 ]; then break; fi
+    sleep 0.01
+  done
+  kill -9 $pid 2> /dev/null || true
+  wait $pid 2> /dev/null || true
+  [ -e "$run/checkpoint.safetensors" ] || fail "the run wrote no checkpoint"
+  if "$weir" train model.mlir --out="$run" --quiet "$@" > /dev/null 2>&1; then fail "a run was overwritten"; fi
+  "$weir" train model.mlir --out="$run" --resume --quiet "$@" > /dev/null
+}
+killed killed
 facts killed | cmp - facts1 || fail "the resumed run differs"
+
+# bf16: the optimizer brings the weights' values in bf16 up to date. A run that goes on makes them anew, of parameters alone.
+"$weir" train model.mlir --out=bf16 --set precision=bf16 --quiet > /dev/null
+killed bf16_killed --set precision=bf16
+facts bf16 > facts_bf16
+if cmp -s facts_bf16 facts1; then fail "bf16 is f32"; fi
+facts bf16_killed | cmp - facts_bf16 || fail "the resumed run in bf16 differs"
+if grep -q prepared bf16/checkpoint.safetensors; then fail "a checkpoint has what follows from parameters"; fi
 
 # The last checkpoint's loss is the last evaluation's.
 "$weir" eval model.mlir --checkpoint=threads1/checkpoint.safetensors > eval.txt
