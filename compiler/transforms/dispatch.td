@@ -6,6 +6,8 @@ def Dispatch : Pass<"weir-dispatch", "::mlir::ModuleOp"> {
     Ops share a kernel if they have leading dimensions in common that each of them works through alone (see
     dispatch_groups.h), if what stays inside fits a cache, and if no other op has to run in between. Each group becomes
     a private function with the attributes `weir.kernel` and `weir.row_rank`; the host function keeps a `weir.launch`.
+    A sum over rows, such as the gradient of a bias, joins the kernel that makes what it sums; it is complete only after
+    the last row, so what reads it is in another kernel.
     Views (slices, reshapes, concatenations) between kernels stay in the host function, where the planner turns them
     into addresses.
 

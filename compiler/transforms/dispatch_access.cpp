@@ -133,6 +133,20 @@ SmallVector<int> loopsOfResult(OpResult result) {
   return loops;
 }
 
+/// The outermost loops that a sum over rows walks its input with the most dimensions by.
+static SmallVector<int> summedRowsOf(linalg::GenericOp sum) {
+  SmallVector<utils::IteratorType> kinds = sum.getIteratorTypesArray();
+  SmallVector<int> rows;
+  for (OpOperand* input : sum.getDpsInputOperands()) {
+    SmallVector<int> loops = loopsOfMap(sum.getMatchingIndexingMap(input));
+    auto end = llvm::find_if(loops, [&](int loop) {
+      return loop == kNoLoop || kinds[loop] != utils::IteratorType::reduction;
+    });
+    if (end - loops.begin() > static_cast<int64_t>(rows.size())) rows.assign(loops.begin(), end);
+  }
+  return rows;
+}
+
 SmallVector<int> rowLoopsOf(Operation* op) {
   SmallVector<int> rows;
   if (op->getNumResults() == 0) return rows;
@@ -144,6 +158,7 @@ SmallVector<int> rowLoopsOf(Operation* op) {
           op)) {
     return rows;
   }
+  if (generic && isColumnSum(generic)) return summedRowsOf(generic);
   if (generic && reducesOverRows(generic)) return rows;
   bool contraction = generic && isContraction(generic);
   // Operands of a product that every row loop so far walks.

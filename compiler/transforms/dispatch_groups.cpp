@@ -25,6 +25,11 @@ bool isClonedIntoKernels(Operation* op) {
 
 namespace {
 
+bool sumsRows(Operation* op) {
+  auto generic = dyn_cast_or_null<linalg::GenericOp>(op);
+  return generic && isColumnSum(generic);
+}
+
 using Group = DispatchGroup;
 using GroupPtr = std::unique_ptr<Group>;
 using RowLoops = DenseMap<Operation*, SmallVector<int>>;
@@ -58,6 +63,12 @@ class Grouping {
     }
     releaseViews();
     explainBorders();
+    // A sum that stays alone is split over the threads in its own way.
+    for (const GroupPtr& group : groups) {
+      if (group->ops.size() > 1 || !sumsRows(group->ops[0])) continue;
+      group->rowRank = 0;
+      group->rowLoops.clear();
+    }
   }
 
   std::vector<GroupPtr> takeInOrder();
@@ -202,8 +213,9 @@ int64_t Grouping::commonRows(Group* a, Group* b, Value shared, RowLoops& rows) {
     }
     if (!agree) break;
   }
-  // What any op writes must be made of whole rows.
+  // What any op writes must be made of whole rows, but for sums over them.
   auto writesRows = [&](Operation* op, int64_t rank) {
+    if (sumsRows(op)) return true;
     for (OpResult result : op->getResults()) {
       SmallVector<int> loops = loopsOfResult(result);
       if (static_cast<int64_t>(loops.size()) < rank) return false;
@@ -353,6 +365,8 @@ StringRef Grouping::obstacle(Group* a, Group* b, Value shared, int64_t& rank, Ro
     if (group->rowRank == 0 && isKernelRoot(group->ops[0]))
       return group == a ? "what makes it is a kernel of its own"
                         : "what reads it is a kernel of its own";
+  if (groupOfValue(shared) == a && sumsRows(shared.getDefiningOp()))
+    return "it is a sum over rows, complete after the last one";
   if (a->rowRank == 0) return "what makes it has no rows that others could share";
   if (b->rowRank == 0) return "what reads it sums over its rows";
   if (static_cast<int64_t>(a->ops.size() + b->ops.size()) > limits.maxOps)

@@ -1,5 +1,6 @@
 #include "compiler/transforms/dispatch_outline.h"
 
+#include "mlir/Dialect/Affine/IR/AffineOps.h"
 #include "mlir/Dialect/Arith/IR/Arith.h"
 #include "mlir/Dialect/Func/IR/FuncOps.h"
 #include "mlir/Dialect/Linalg/IR/Linalg.h"
@@ -76,7 +77,8 @@ StringRef kindOf(const DispatchGroup& group) {
     auto generic = dyn_cast<linalg::GenericOp>(op);
     if (!generic) continue;
     if (isContraction(generic)) return reducesOverRows(generic) ? "outer_product" : "product";
-    if (generic.getNumReductionLoops() > 0) kind = reducesOverRows(generic) ? "sum" : "rows";
+    if (generic.getNumReductionLoops() > 0)
+      kind = reducesOverRows(generic) && group.ops.size() == 1 ? "sum" : "rows";
   }
   return kind;
 }
@@ -89,7 +91,13 @@ void putRowsFirst(linalg::GenericOp op, ArrayRef<int> rowLoops, RewriterBase& re
   }
   if (llvm::is_sorted(order)) return;
   rewriter.setInsertionPoint(op);
-  (void)linalg::interchangeGenericOp(rewriter, op, order);
+  FailureOr<linalg::GenericOp> interchanged = linalg::interchangeGenericOp(rewriter, op, order);
+  if (failed(interchanged)) return;
+  // Indices come out as maps of all of them, which name one.
+  interchanged->walk([&](affine::AffineApplyOp apply) {
+    SmallVector<Value> index;
+    if (succeeded(rewriter.tryFold(apply, index))) rewriter.replaceOp(apply, index);
+  });
 }
 
 func::FuncOp buildKernel(const DispatchGroup& group, const Border& border, RewriterBase& rewriter) {

@@ -12,6 +12,9 @@ namespace weir {
 
 using namespace mlir;
 
+/// A part of a second cache that others need as well.
+static constexpr int64_t kColumnSumBytes = 64 << 10;
+
 bool isKernelOrProducts(Operation* op) {
   return isa<AttentionOp, AttentionVjpOp, LogitStatisticsOp, LogitStatisticsVjpOp, MixedChunksOp,
              MixedChunksVjpOp, WriteRingOp>(op);
@@ -96,6 +99,19 @@ bool reducesOverRows(linalg::GenericOp op) {
       if (!dim || !isReduced(dim.getPosition())) return false;
       break;
     }
+  }
+  return true;
+}
+
+bool isColumnSum(linalg::GenericOp op) {
+  if (!reducesOverRows(op) || isContraction(op) || op.getNumParallelLoops() == 0) return false;
+  Block& body = *op.getBody();
+  for (auto [i, yielded] : llvm::enumerate(body.getTerminator()->getOperands())) {
+    BlockArgument sum = op.getRegionOutputArgs()[i];
+    auto add = yielded.getDefiningOp<arith::AddFOp>();
+    if (!add || !sum.hasOneUse() || (add.getLhs() == sum) == (add.getRhs() == sum)) return false;
+    if (!op.getIndexingMapMatchingResult(op->getResult(i)).isProjectedPermutation()) return false;
+    if (byteSize(op.getResult(i).getType()) > kColumnSumBytes) return false;
   }
   return true;
 }

@@ -32,6 +32,10 @@ bool isElementwise(mlir::linalg::GenericOp op);
 /// weight or a bias: no block of its inputs' rows is enough to finish any part of its result.
 bool reducesOverRows(mlir::linalg::GenericOp op);
 
+/// Sums over rows whose results, one number a column, are small enough to stay in a cache while
+/// rows pass by: what makes those rows can add them up.
+bool isColumnSum(mlir::linalg::GenericOp op);
+
 /// The body is conversions between types only (or nothing: a broadcast, a transposition).
 bool isCastOnly(mlir::linalg::GenericOp op);
 

@@ -206,8 +206,9 @@ std::vector<std::string> DefaultPluginPath() {
     candidates.push_back(executable.parent_path() / "plugins");
     candidates.push_back(executable.parent_path() / "../share/weir/plugins");
   }
-  // Set by Bazel for tests, and by the programs it starts for others. Before the executable's own runfiles: Bazel brings
-  // those up to date only when the executable itself is asked for, not when a test that runs it is.
+  // Set by Bazel for tests, and by the programs it starts for others. Before the executable's own
+  // runfiles: Bazel brings those up to date only when the executable itself is asked for, not when
+  // a test that runs it is.
   for (const char* variable : {"RUNFILES_DIR", "TEST_SRCDIR"}) {
     const std::string runfiles = Environment(variable);
     if (!runfiles.empty()) candidates.push_back(fs::path(runfiles) / kWorkspace / "plugins");

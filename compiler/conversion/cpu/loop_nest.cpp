@@ -166,6 +166,10 @@ void LoopNestEmitter::chooseVectorDim() {
       for (unsigned i = 0; i < nest.outputs.size(); ++i)
         possible &= findCombiner(*nest.body, nest.inputs.size(), i) != nullptr;
       if (!possible) continue;
+    } else if (llvm::any_of(nest.outputs, [&](const LoopOutput& output) {
+                 return strideOf(output.access, dim) == 0 && nest.dims[dim].extent > 1;
+               })) {
+      continue;  // A sum that is read and stored at each step.
     }
     double c = cost(dim);
     if (c <= best) {

@@ -90,14 +90,8 @@ LogicalResult emitSplitReduction(KernelBuilder& b, LoopNest nest, size_t dim, in
     partStrides[d] = partSize;
     partSize *= nest.dims[d].extent;
   }
-  LoopNest parts = nest, combine;
-  for (const LoopDim& d : nest.dims)
-    if (!d.reduction) combine.dims.push_back(d);
-  LoopDim partDim;
-  partDim.extent = blocks;
-  partDim.reduction = true;
-  combine.dims.insert(combine.dims.begin(), partDim);
-  for (LoopDim& d : combine.dims) d.source = -1;
+  LoopNest parts = nest;
+  SmallVector<PartialResults> partial;
   for (auto [i, output] : llvm::enumerate(nest.outputs)) {
     Type element = output.access.element;
     Access part;
@@ -107,25 +101,12 @@ LogicalResult emitSplitReduction(KernelBuilder& b, LoopNest nest, size_t dim, in
     part.base = b.constant(0);
     part.strides = partStrides;
     parts.outputs[i].access = part;
+    partial.push_back({part, partSize});
     Access neutral;
     neutral.element = element;
     neutral.scalar = arith::ConstantOp::create(
         b, neutralElement(findCombiner(*nest.body, nest.inputs.size(), i)));
     parts.outputs[i].init = neutral;
-
-    auto onlyParallel = [&](const Access& access, int64_t partStride) {
-      Access kept = access;
-      if (access.isScalar()) return kept;
-      kept.strides = {partStride};
-      for (size_t d = 0; d < nest.dims.size(); ++d)
-        if (!nest.dims[d].reduction) kept.strides.push_back(access.strides[d]);
-      return kept;
-    };
-    combine.inputs.push_back(onlyParallel(part, partSize));
-    LoopOutput total;
-    total.access = onlyParallel(output.access, 0);
-    if (output.init) total.init = onlyParallel(*output.init, 0);
-    combine.outputs.push_back(total);
   }
   LogicalResult result = success();
   b.parallelLoop(blocks, work(nest) >= kParallelWork, [&](Value block) {
@@ -138,12 +119,42 @@ LogicalResult emitSplitReduction(KernelBuilder& b, LoopNest nest, size_t dim, in
     result = emit(mine);
   });
   if (failed(result)) return failure();
+  return emitCombination(b, nest, partial, blocks, scratch);
+}
+
+LogicalResult emitCombination(KernelBuilder& b, const LoopNest& nest,
+                              ArrayRef<PartialResults> partial, int64_t count,
+                              ScratchPlan& scratch) {
+  LoopNest combine;
+  LoopDim part;
+  part.extent = count;
+  part.reduction = true;
+  combine.dims.push_back(part);
+  for (const LoopDim& d : nest.dims) {
+    if (d.reduction) continue;
+    combine.dims.push_back(d);
+    combine.dims.back().source = -1;
+  }
+  auto onlyParallel = [&](const Access& access, int64_t partStride) {
+    Access kept = access;
+    if (access.isScalar()) return kept;
+    kept.strides = {partStride};
+    for (size_t d = 0; d < nest.dims.size(); ++d)
+      if (!nest.dims[d].reduction) kept.strides.push_back(access.strides[d]);
+    return kept;
+  };
+  for (auto [parts, output] : llvm::zip(partial, nest.outputs)) {
+    combine.inputs.push_back(onlyParallel(parts.first, parts.size));
+    LoopOutput total;
+    total.access = onlyParallel(output.access, 0);
+    if (output.init) total.init = onlyParallel(*output.init, 0);
+    combine.outputs.push_back(total);
+  }
   Block block;
   buildCombineBlock(block, nest);
   combine.body = &block;
   combine.captured = nest.captured;
-  result = emitParallelNest(b, combine, Value(), scratch);
-  return result;
+  return emitParallelNest(b, combine, Value(), scratch);
 }
 
 void restrictDim(KernelBuilder& b, LoopNest& nest, size_t dim, Value from, Value size,

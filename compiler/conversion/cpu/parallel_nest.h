@@ -40,6 +40,17 @@ mlir::LogicalResult emitSplitReduction(KernelBuilder& b, LoopNest nest, size_t d
                                        ScratchPlan& scratch, NestEmitter emit,
                                        std::optional<size_t> innermost = std::nullopt);
 
+/// An output of the parts of a reduction: the first part's, the others follow, `size` elements
+/// each.
+struct PartialResults {
+  Access first;
+  int64_t size = 0;
+};
+/// Combines `count` parts of the reduction `nest`, for each of its outputs, in their order.
+mlir::LogicalResult emitCombination(KernelBuilder& b, const LoopNest& nest,
+                                    llvm::ArrayRef<PartialResults> partial, int64_t count,
+                                    ScratchPlan& scratch);
+
 /// Narrows `nest` to the indices [from, from + size) of `dim`.
 void restrictDim(KernelBuilder& b, LoopNest& nest, size_t dim, mlir::Value from, mlir::Value size,
                  int64_t extent);

@@ -37,7 +37,8 @@ LogicalResult RowsEmitter::groupRows(ArrayRef<LoopNest> nests) {
     int64_t extent = nests[0].dims.size() > d ? nests[0].dims[d].extent : 0;
     bool together = d > 0;
     for (const LoopNest& nest : nests) {
-      if (nest.dims.size() <= d || nest.dims[d].extent != extent || nest.dims[d].reduction)
+      if (nest.dims.size() <= d || nest.dims[d].extent != extent ||
+          nest.dims[d].reduction != nest.dims[0].reduction)
         return f.kernel.emitError("row dimension ")
                << d << " is not shared by all ops of the kernel";
       if (!together) continue;
@@ -151,6 +152,7 @@ LoopNest RowsEmitter::mergeRows(const LoopNest& nest) {
     LoopDim dim;
     dim.extent = group.extent;
     dim.row = true;
+    dim.reduction = nest.dims[group.first].reduction;
     if (group.first == group.last) dim.source = group.first;
     merged.dims.push_back(dim);
   }
@@ -304,10 +306,21 @@ LogicalResult RowsEmitter::emitSteps(const RowBlock& rowBlock) {
 
 LogicalResult RowsEmitter::emitByRows() {
   if (failed(prepare())) return failure();
+  if (failed(planRowSums())) return failure();
   LogicalResult result = success();
-  b.parallelLoop(blocks(), work >= kParallelWork,
-                 [&](Value block) { result = emitSteps(enterBlock(block)); });
-  return result;
+  b.parallelLoop(parts, work >= kParallelWork, [&](Value part) {
+    result = startRowSums(part);
+    if (blocksOfPart == 1) {
+      if (succeeded(result)) result = emitSteps(enterBlock(part));
+      return;
+    }
+    Value from = b.mul(part, blocksOfPart);
+    b.loop(from, b.minimum(b.add(from, blocksOfPart), b.constant(blocks())), 1, [&](Value block) {
+      if (succeeded(result)) result = emitSteps(enterBlock(block));
+    });
+  });
+  if (failed(result)) return failure();
+  return finishRowSums();
 }
 
 LogicalResult RowsEmitter::prepare() {

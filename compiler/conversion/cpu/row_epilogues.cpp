@@ -93,10 +93,11 @@ Operation* RowsEmitter::EpilogueFinder::producerOf(Value value) const {
   return op && position.contains(op) ? op : nullptr;
 }
 
-/// An elementwise step over rows and one dimension of columns.
+/// A step at each element of rows and one dimension of columns: elementwise, or a sum over rows.
 bool RowsEmitter::EpilogueFinder::isFusable(linalg::GenericOp op) const {
-  if (op.getNumLoops() != rows.rowRank + 1 || op.getNumParallelLoops() != op.getNumLoops())
-    return false;
+  if (op.getNumLoops() != rows.rowRank + 1) return false;
+  if (rows.sumsRows(op)) return op.getNumParallelLoops() == 1;
+  if (op.getNumParallelLoops() != op.getNumLoops()) return false;
   for (OpOperand& output : op.getDpsInitsMutable())
     if (!op.getMatchingIndexingMap(&output).isIdentity() || op.payloadUsesValueFromOperand(&output))
       return false;
@@ -390,6 +391,13 @@ FailureOr<LoopNest> RowsEmitter::segmentNest(Operation* product, size_t segment,
         known = reads.end() - 1;
       }
       map.map(argument, known->argument);
+    }
+    for (OpResult result : op->getResults()) {
+      if (!rowSums.contains(op)) break;
+      // Read, and stored below, at each row.
+      BlockArgument sum = op.getRegionOutputArgs()[result.getResultNumber()];
+      map.map(sum, block.addArgument(sum.getType(), b.getLoc()));
+      fused.inputs.push_back(inSegment(mine.outputs[result.getResultNumber()].access, step.from));
     }
     for (Operation& inner : op.getBody()->without_terminator()) {
       Operation* copy = builder.clone(inner, map);

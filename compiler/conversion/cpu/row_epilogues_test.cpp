@@ -18,12 +18,6 @@ class EpilogueTest : public testing::TestWithParam<IsaLevel> {
 INSTANTIATE_TEST_SUITE_P(Levels, EpilogueTest,
                          testing::Values(IsaLevel::Avx2, IsaLevel::Avx512, IsaLevel::Amx));
 
-std::string replaced(std::string text, const std::string& from, const std::string& to) {
-  for (size_t at = 0; (at = text.find(from, at)) != std::string::npos; at += to.size())
-    text.replace(at, from.size(), to);
-  return text;
-}
-
 /// A layer with what epilogues meet: bias and rounding of all columns (which are returned), an
 /// activation whose two parts go different ways, inputs by element, row and column, indices, a step
 /// that depends on the inputs only and one beside it, a sum over a row, and a second product with a

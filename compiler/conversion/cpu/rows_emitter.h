@@ -73,6 +73,12 @@ class RowsEmitter {
   mlir::LogicalResult emitOnAllThreads(const LoopNest& nest);
 
   mlir::LogicalResult emitByRows();
+  /// Whether `op` adds up rows: it has them as its first loops, and its results don't.
+  bool sumsRows(mlir::Operation* op) const;
+  /// Memory for what each part of the rows adds up to, and where the sums of all go.
+  mlir::LogicalResult planRowSums();
+  mlir::LogicalResult startRowSums(mlir::Value part);
+  mlir::LogicalResult finishRowSums();
   mlir::LogicalResult groupRows(llvm::ArrayRef<LoopNest> nests);
   /// `tile`: rows of the tiles of products, 0 without products. `asked`: rows of a block, 0 if
   /// free.
@@ -121,6 +127,10 @@ class RowsEmitter {
   /// By product, and back: fused steps follow their product in `steps`.
   llvm::DenseMap<mlir::Operation*, FusedSteps> epilogues;
   llvm::DenseMap<mlir::Operation*, mlir::Operation*> fusedInto;
+  /// Steps that sum rows, with their loops over all rows. `f.tensors` has what the current part of
+  /// the rows adds up to: the `blocksOfPart` blocks that a thread takes one after the other.
+  llvm::MapVector<mlir::Operation*, LoopNest> rowSums;
+  int64_t parts = 0, blocksOfPart = 1;
   llvm::SmallVector<RowGroup> rows;
   size_t rowRank = 0, split = 0;
   llvm::SmallVector<std::unique_ptr<mlir::Block>> ownBlocks;

@@ -154,7 +154,9 @@ FailureOr<LoopNest> RowsEmitter::genericNest(linalg::GenericOp op) {
     output.access = *access;
     output.access.streamed = f.tensors[result].streamed && result.hasOneUse();
     const TensorValue& init = f.tensors[op.getOutputs()[i]];
-    if (!op.getBody()->getArgument(numInputs + i).use_empty() && !init.isEmpty()) {
+    if (rowSums.contains(op)) {  // Goes on from the rows before.
+      output.init = *access;
+    } else if (!op.getBody()->getArgument(numInputs + i).use_empty() && !init.isEmpty()) {
       FailureOr<Access> initAccess = f.access(op, init, map);
       if (failed(initAccess)) return failure();
       output.init = *initAccess;

@@ -43,6 +43,12 @@ double relativeError(const std::vector<T>& actual, const std::vector<R>& expecte
   return difference / largest;
 }
 
+inline std::string replaced(std::string text, const std::string& from, const std::string& to) {
+  for (size_t at = 0; (at = text.find(from, at)) != std::string::npos; at += to.size())
+    text.replace(at, from.size(), to);
+  return text;
+}
+
 /// Replaces every `$X` of `text` by the value given for X (one letter each, e.g. "M").
 inline std::string fill(std::string text, const std::vector<std::pair<char, int64_t>>& values) {
   for (auto [name, value] : values) {

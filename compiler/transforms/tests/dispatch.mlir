@@ -2,27 +2,26 @@
 // RUN: weir-opt %s --split-input-file --weir-decompose --weir-fuse-elementwise --weir-dispatch=weight-bytes=1000 | FileCheck %s --check-prefix=LARGE
 // RUN: weir-opt %s --split-input-file --weir-decompose --weir-fuse-elementwise --weir-dispatch=scratch-bytes=4096 | FileCheck %s --check-prefix=TIGHT
 
-// A norm, two products with small weights, the activation between them and the residual: one kernel. The sum over all
-// rows needs every row first.
+// A norm, two products with small weights, the activation between them, the residual and its sum over all rows: one
+// kernel, which has the rows as the first loops of the sum.
 // CHECK-LABEL: func.func @layer
-// CHECK: %[[Y:.*]] = weir.launch @[[K:.*]](%arg0, %arg1, %arg2, %arg3, %arg4)
-// CHECK: %[[S:.*]] = weir.launch @[[SUM:.*]](%[[Y]]) {weir.apart = ["what reads it sums over its rows"]}
-// CHECK: return %[[Y]], %[[S]]
+// CHECK: %[[Y:.*]]:2 = weir.launch @[[K:.*]](%arg0, %arg1, %arg2, %arg3, %arg4)
+// CHECK-NOT: weir.launch
+// CHECK: return %[[Y]]#0, %[[Y]]#1
 // CHECK: func.func private @[[K]]
 // CHECK-SAME: weir.kernel, weir.row_rank = 2 : i64
 // CHECK-COUNT-6: linalg.generic
-// CHECK: func.func private @[[SUM]]
-// CHECK-SAME: weir.row_rank = 0 : i64
+// CHECK: linalg.generic {{.*}}iterator_types = ["reduction", "reduction", "parallel"]
 
 // Weights that don't fit the cache together: one product each, with what surrounds it.
 // LARGE-LABEL: func.func @layer
-// LARGE-COUNT-3: weir.launch
+// LARGE-COUNT-2: weir.launch
 // LARGE-NOT: weir.launch
 // LARGE: func.func private
 
 // No room for rows of 128 between the products.
 // TIGHT-LABEL: func.func @layer
-// TIGHT-COUNT-4: weir.launch
+// TIGHT-COUNT-3: weir.launch
 // TIGHT: func.func private
 #x = affine_map<(b, t, n, k) -> (b, t, k)>
 #w = affine_map<(b, t, n, k) -> (n, k)>
@@ -194,4 +193,33 @@ func.func @shifted(%x: tensor<4x33x64xf32>, %w: tensor<64x64xf32>) -> tensor<4x3
     linalg.yield %q : f32
   } -> tensor<4x32x64xf32>
   return %y : tensor<4x32x64xf32>
+}
+
+// -----
+
+// A sum over rows is complete after the last of them: what reads it is no part of the kernel that makes it. A sum alone
+// has no rows.
+// CHECK-LABEL: func.func @centred
+// CHECK: %[[S:.*]] = weir.launch @[[SUM:k_sum.*]](%arg0)
+// CHECK: weir.launch @{{.*}}(%[[S]], %arg0) {weir.apart = ["it is a sum over rows, complete after the last one", ""]}
+// CHECK: func.func private @[[SUM]]
+// CHECK-SAME: weir.row_rank = 0 : i64
+#f = affine_map<(b, t, d) -> (b, t, d)>
+#v = affine_map<(b, t, d) -> (d)>
+func.func @centred(%x: tensor<16x80x64xf32>) -> tensor<16x80x64xf32> {
+  %z = arith.constant 0.0 : f32
+  %e1 = tensor.empty() : tensor<64xf32>
+  %f1 = linalg.fill ins(%z : f32) outs(%e1 : tensor<64xf32>) -> tensor<64xf32>
+  %s = linalg.generic {indexing_maps = [#f, #v], iterator_types = ["reduction", "reduction", "parallel"]} ins(%x : tensor<16x80x64xf32>) outs(%f1 : tensor<64xf32>) {
+  ^bb0(%a: f32, %o: f32):
+    %q = arith.addf %o, %a : f32
+    linalg.yield %q : f32
+  } -> tensor<64xf32>
+  %e = tensor.empty() : tensor<16x80x64xf32>
+  %y = linalg.generic {indexing_maps = [#v, #f, #f], iterator_types = ["parallel", "parallel", "parallel"]} ins(%s, %x : tensor<64xf32>, tensor<16x80x64xf32>) outs(%e : tensor<16x80x64xf32>) {
+  ^bb0(%m: f32, %a: f32, %o: f32):
+    %q = arith.subf %a, %m : f32
+    linalg.yield %q : f32
+  } -> tensor<16x80x64xf32>
+  return %y : tensor<16x80x64xf32>
 }
