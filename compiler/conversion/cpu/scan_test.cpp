@@ -67,7 +67,6 @@ func.func @k(%a: tensor<$Bx$Tx$Dxf32>, %b: tensor<$Bx$Tx$Dxf32>, %h0: tensor<$Bx
         auto a = randomValues(size, 1), b = randomValues(size, 2),
              h0 = randomValues(s.batch * s.features, 3);
         auto ids = documents(s);
-        Walk walk{s.time, reverse, segmented ? ids : std::vector<int32_t>()};
         std::vector<int32_t> none;
         Walk plain{s.time, reverse, none}, marked{s.time, reverse, ids};
         const Walk& w = segmented ? marked : plain;
