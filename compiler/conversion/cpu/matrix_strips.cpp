@@ -15,13 +15,39 @@ constexpr int64_t kSide = kTileSide;
 /// Rows of a strip that are fetched ahead of the epilogue's.
 constexpr int64_t kRowsAhead = 4;
 
+/// The columns of a segment, from `first` on: as few parts as can be, whose strips are as wide as
+/// can be. Where a panel is cut short the strip that it is in is a part of its own.
+void cutSegment(size_t segment, int64_t first, int64_t end, SmallVectorImpl<Strips>& parts) {
+  int64_t total = divideUp(end - first, kTilePair);
+  // The narrower of both widths, whether they are one, panels of a strip, and of the last one.
+  std::tuple<int64_t, bool, int64_t, int64_t> best;
+  for (int64_t panels = std::min(total, kStripPanels); panels > 0; --panels)
+    for (int64_t last = total % panels; last <= kStripPanels; last += panels)
+      if (last > 0) best = std::max(best, {std::min(panels, last), panels == last, panels, last});
+  auto [narrower, equal, panels, last] = best;
+  int64_t apart =
+      equal && (end - first) % kTilePair == 0 ? end : first + (total - last) * kTilePair;
+  if (apart > first) parts.push_back({segment, first, apart, panels});
+  if (apart < end) parts.push_back({segment, apart, end, last});
+}
+
 }  // namespace
+
+SmallVector<Strips> stripsOf(const ProductEpilogue& epilogue) {
+  SmallVector<Strips> parts;
+  int64_t first = 0;
+  for (auto [segment, end] : llvm::enumerate(epilogue.ends)) {
+    cutSegment(segment, first, end, parts);
+    first = end;
+  }
+  return parts;
+}
 
 /// All of C, for an epilogue: strips of sums, 32 rows by some panels. The epilogue of one strip
 /// runs during the multiplications of the next: vector units wait for nothing then.
 LogicalResult MatrixTiles::emitStrips(int64_t group) {
   // One tile more than needed: rows of a strip fall on different cache sets.
-  int64_t width = (kStripPanels * 2 + 1) * kSide, start = 0;
+  int64_t width = (kStripPanels * 2 + 1) * kSide;
   int64_t bytes = 2 * kSide * width * sizeof(float);
   Value offset = reserve(2 * bytes), zero = b.constant(0);
   Value strips = memref::ViewOp::create(b, MemRefType::get({4 * kSide, width}, b.getF32Type()),
@@ -35,42 +61,51 @@ LogicalResult MatrixTiles::emitStrips(int64_t group) {
   // What a strip is: first row of C, rows, first column, its first row in `strips`, and whether
   // that is in the second half.
   enum { kRow, kRows, kColumn, kBase, kHalf };
-  for (auto [segment, end] : llvm::enumerate(p.epilogue->ends)) {
-    int64_t first = start / (2 * kSide), last = divideUp(end, 2 * kSide), count = kStripPanels;
-    while ((last - first) % count != 0) --count;
-    int64_t columns = std::min(count * 2 * kSide, end - start), step = roundUp(group, count);
-    // Short sums have no room for a strip's rows.
+  for (const Strips& part : stripsOf(*p.epilogue)) {
+    int64_t count = part.panels, first = part.first / kTilePair;
+    int64_t last = divideUp(part.end, kTilePair), step = roundUp(group, count);
+    int64_t columns = std::min(count * kTilePair, part.end - part.first);
+    // At each k tile of the last visit a piece of a row is done; short sums have no room for all.
     int64_t places = count * (depth - (visits - 1) * visitDepth);
-    bool interleaved = end % (2 * kSide) == 0 && places >= 2 * kSide;
-    // The part of a row that is done at each k tile of the last visit.
-    int64_t unit = roundUp(divideUp(2 * kSide * columns, places), kSide);
-    while (interleaved && columns % unit != 0) unit += kSide;
-    auto finish = [&, segment = segment](ValueRange strip) {
+    bool interleaved = places >= 2 * kSide;
+    int64_t pieces = std::max<int64_t>(places / (2 * kSide), 1);
+    int64_t unit = std::min(columns, roundUp(divideUp(columns, pieces), kSide));
+    while (columns % kSide == 0 && columns % unit != 0) unit += kSide;
+    pieces = divideUp(columns, unit);
+    auto emit = [&](ProductBlock mine, int64_t size) {
+      mine.columns = size;
+      if (failed(p.epilogue->emit(mine, part.segment))) result = failure();
+    };
+    auto finish = [&](ValueRange strip) {
       ProductBlock whole = block;
       whole.row = strip[kRow], whole.rows = strip[kRows], whole.column = strip[kColumn];
       whole.sums.base = b.mul(strip[kBase], width);
-      whole.columns = columns;
-      if (!interleaved && end - start > columns)
-        whole.size = b.minimum(b.constant(columns), b.sub(b.constant(p.extent(p.n)), whole.column));
-      if (failed(p.epilogue->emit(whole, segment))) result = failure();
+      emit(whole, columns);
     };
-    auto finishPart = [&, segment = segment](ValueRange strip, Value number) {
-      Value row = b.div(number, columns / unit);
-      Value column = b.mul(b.rem(number, columns / unit), unit);
-      ProductBlock part = block;
-      part.mostRows = 1;
-      part.columns = unit;
-      part.row = b.add(strip[kRow], row), part.column = b.add(strip[kColumn], column);
-      part.rows = b.maximum(zero, b.minimum(b.constant(1), b.sub(strip[kRows], row)));
-      part.sums.base = b.add(b.mul(b.add(strip[kBase], row), width), column);
-      if (failed(p.epilogue->emit(part, segment))) result = failure();
-      part.row = b.add(part.row, kRowsAhead);
-      p.epilogue->fetch(part, segment);
+    auto finishPiece = [&](ValueRange strip, Value number) {
+      Value row = b.div(number, pieces), index = b.rem(number, pieces);
+      Value column = b.mul(index, unit);
+      ProductBlock piece = block;
+      piece.mostRows = 1;
+      piece.row = b.add(strip[kRow], row), piece.column = b.add(strip[kColumn], column);
+      piece.rows = b.maximum(zero, b.minimum(b.constant(1), b.sub(strip[kRows], row)));
+      piece.sums.base = b.add(b.mul(b.add(strip[kBase], row), width), column);
+      auto emitAndFetch = [&](int64_t size) {
+        emit(piece, size);
+        ProductBlock next = piece;
+        next.columns = size;
+        next.row = b.add(piece.row, kRowsAhead);
+        p.epilogue->fetch(next, part.segment);
+      };
+      int64_t rest = columns % unit;
+      if (rest == 0) return emitAndFetch(unit);
+      b.ifThen(b.lessThan(index, b.constant(pieces - 1)), [&] { emitAndFetch(unit); });
+      b.ifThen(b.lessThan(b.constant(pieces - 2), index), [&] { emitAndFetch(rest); });
     };
     auto multiplyStrip = [&](const Visit& visit, Value i, Value from, ValueRange before) {
       Value row = b.mul(i, 2 * kSide), half = b.sub(b.constant(2 * kSide), before[kHalf]);
       b.loop(0, count, 1, [&](Value j) {
-        auto besides = [&](Value k) { finishPart(before, b.add(b.mul(j, visit.count), k)); };
+        auto besides = [&](Value k) { finishPiece(before, b.add(b.mul(j, visit.count), k)); };
         function_ref<void(Value)> none = nullptr;
         ValueList totals = multiply(visit, i, b.add(from, j),
                                     interleaved ? function_ref<void(Value)>(besides) : none);
@@ -105,7 +140,6 @@ LogicalResult MatrixTiles::emitStrips(int64_t group) {
           return done;
         });
     if (interleaved) finish(strip);
-    start = end;
   }
   return result;
 }

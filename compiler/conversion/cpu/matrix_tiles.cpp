@@ -305,7 +305,7 @@ LogicalResult MatrixTiles::emit() {
   int64_t group = std::clamp<int64_t>(p.tiling.group / (2 * kSide), 1, panels);
   groupPanels = p.epilogue ? group + kStripPanels - 1 : group;
   // A visit's A is packed when it comes, unless it comes for several groups of panels.
-  bool oneGroup = group == panels && (!p.epilogue || p.epilogue->ends.size() == 1);
+  bool oneGroup = group == panels && (!p.epilogue || stripsOf(*p.epilogue).size() == 1);
   leftDepth = oneGroup ? visitDepth : depth;
   if (inPlace) {
     leftDepth = depth;

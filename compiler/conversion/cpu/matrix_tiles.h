@@ -25,6 +25,14 @@ namespace weir {
 /// Panels whose sums an epilogue gets at once, at most: enough for it to walk memory along rows.
 constexpr int64_t kStripPanels = 8;
 
+/// Columns [first, end) of a product whose epilogue gets strips of `panels` panels, or all at once:
+/// whole strips, or just one.
+struct Strips {
+  size_t segment;
+  int64_t first, end, panels;
+};
+llvm::SmallVector<Strips> stripsOf(const ProductEpilogue& epilogue);
+
 /// Emits one product on one thread.
 class MatrixTiles {
  public:

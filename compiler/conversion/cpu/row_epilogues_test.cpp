@@ -3,6 +3,7 @@
 #include <cstring>
 
 #include "compiler/conversion/cpu/kernel_runner.h"
+#include "compiler/conversion/cpu/matrix_tiles.h"
 #include "compiler/conversion/cpu/test_util.h"
 #include "gtest/gtest.h"
 
@@ -243,9 +244,10 @@ void check(const Sizes& s, const std::string& narrow, const std::string& wide, I
 
 // Parts that are whole blocks of columns, and parts that are not; rows and columns that fill
 // blocks, and such that don't; short and long sums.
-const Sizes kSizes[] = {{64, 128, 64, 64, 32},   {301, 100, 64, 65, 33},  {37, 97, 32, 300, 40},
-                        {33, 90, 40, 31, 17},    {1, 70, 32, 16, 8},      {230, 160, 128, 32, 100},
-                        {65, 192, 128, 512, 64}, {301, 256, 96, 1000, 64}};
+const Sizes kSizes[] = {{64, 128, 64, 64, 32},   {301, 100, 64, 65, 33},   {37, 97, 32, 300, 40},
+                        {33, 90, 40, 31, 17},    {1, 70, 32, 16, 8},       {230, 160, 128, 32, 100},
+                        {65, 192, 128, 512, 64}, {301, 256, 96, 1000, 64}, {67, 533, 256, 512, 31},
+                        {40, 1365, 32, 600, 16}, {70, 1081, 1056, 320, 8}};
 
 TEST_P(EpilogueTest, F32) {
   for (const Sizes& sizes : kSizes) check<float, float>(sizes, "f32", "f32", GetParam(), 3e-6);
@@ -255,6 +257,30 @@ TEST_P(EpilogueTest, F64) {
 }
 TEST_P(EpilogueTest, Bf16) {
   for (const Sizes& sizes : kSizes) check<bf16, float>(sizes, "bf16", "f32", GetParam(), 1e-2);
+}
+
+/// Strips cover all columns, in order and once, and are wide however many columns there are: a
+/// narrow one has no room for an epilogue beside its multiplications.
+TEST(StripsTest, AreWide) {
+  for (int64_t columns = 8; columns < 3000; ++columns) {
+    ProductEpilogue epilogue;
+    for (int64_t end : {int64_t(kTilePair), int64_t(1024), columns})
+      if (end <= columns) epilogue.ends.push_back(end);
+    int64_t at = 0;
+    for (const Strips& part : stripsOf(epilogue)) {
+      EXPECT_EQ(part.first, at);
+      EXPECT_GT(part.end, at);
+      EXPECT_LE(part.end, epilogue.ends[part.segment]);
+      at = part.end;
+      int64_t whole = part.panels * kTilePair, rest = (part.end - part.first) % whole;
+      EXPECT_TRUE(rest == 0 || part.end - part.first < whole) << columns;
+      EXPECT_LE(part.panels, kStripPanels);
+      int64_t from = part.segment ? epilogue.ends[part.segment - 1] : 0;
+      int64_t total = (epilogue.ends[part.segment] - from + kTilePair - 1) / kTilePair;
+      EXPECT_GE(part.panels, std::min(total, kStripPanels / 2)) << columns;
+    }
+    EXPECT_EQ(at, columns);
+  }
 }
 
 /// The fused kernel takes less scratch memory: values of the first product don't lie there.
