@@ -58,9 +58,10 @@ LogicalResult MatrixTiles::emitStrips(int64_t group) {
   block.sums.strides = {width, 1};
   block.mostRows = std::min(2 * kSide, p.extent(p.m));
   LogicalResult result = success();
-  // What a strip is: first row of C, rows, first column, its first row in `strips`, and whether
-  // that is in the second half.
-  enum { kRow, kRows, kColumn, kBase, kHalf };
+  // What a strip is: first row of C, rows, first panel of columns, its first row in `strips`, and
+  // whether that is in the second half.
+  enum { kRow, kRows, kPanel, kBase, kHalf };
+  auto firstColumn = [&](ValueRange strip) { return b.mul(strip[kPanel], kTilePair); };
   for (const Strips& part : stripsOf(*p.epilogue)) {
     int64_t count = part.panels, first = part.first / kTilePair;
     int64_t last = divideUp(part.end, kTilePair), step = roundUp(group, count);
@@ -78,7 +79,7 @@ LogicalResult MatrixTiles::emitStrips(int64_t group) {
     };
     auto finish = [&](ValueRange strip) {
       ProductBlock whole = block;
-      whole.row = strip[kRow], whole.rows = strip[kRows], whole.column = strip[kColumn];
+      whole.row = strip[kRow], whole.rows = strip[kRows], whole.column = firstColumn(strip);
       whole.sums.base = b.mul(strip[kBase], width);
       emit(whole, columns);
     };
@@ -87,7 +88,7 @@ LogicalResult MatrixTiles::emitStrips(int64_t group) {
       Value column = b.mul(index, unit);
       ProductBlock piece = block;
       piece.mostRows = 1;
-      piece.row = b.add(strip[kRow], row), piece.column = b.add(strip[kColumn], column);
+      piece.row = b.add(strip[kRow], row), piece.column = b.add(firstColumn(strip), column);
       piece.rows = b.maximum(zero, b.minimum(b.constant(1), b.sub(strip[kRows], row)));
       piece.sums.base = b.add(b.mul(b.add(strip[kBase], row), width), column);
       auto emitAndFetch = [&](int64_t size) {
@@ -116,7 +117,7 @@ LogicalResult MatrixTiles::emitStrips(int64_t group) {
               totals[t]);
       });
       ValueList strip(5);
-      strip[kRow] = row, strip[kColumn] = b.mul(from, 2 * kSide), strip[kHalf] = half;
+      strip[kRow] = row, strip[kPanel] = from, strip[kHalf] = half;
       strip[kRows] = b.minimum(b.constant(2 * kSide), b.sub(rows, row));
       strip[kBase] = b.add(half, b.sub(row, firstRow(i)));
       if (!interleaved) finish(strip);

@@ -304,6 +304,14 @@ bool RowsEmitter::isReadElsewhere(Value value, Operation* product) const {
   });
 }
 
+bool RowsEmitter::isReadBack(OpResult result) const {
+  Operation* op = result.getOwner();
+  Operation* product = epilogues.contains(op) ? op : fusedInto.lookup(op);
+  return llvm::any_of(readersOf(result), [&](Operation* reader) {
+    return reader && (!product || fusedInto.lookup(reader) != product);
+  });
+}
+
 /// The steps for one segment of columns as one nest over rows and columns, counted from the first
 /// row and column of the product. Its first input is the product.
 FailureOr<LoopNest> RowsEmitter::segmentNest(Operation* product, size_t segment,

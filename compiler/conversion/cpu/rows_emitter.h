@@ -93,6 +93,8 @@ class RowsEmitter {
   /// Steps that read `value`, through views too; null for the kernel's results.
   llvm::SmallVector<mlir::Operation*> readersOf(mlir::Value value) const;
   bool isReadElsewhere(mlir::Value value, mlir::Operation* product) const;
+  /// Whether a step takes the result of another one from memory.
+  bool isReadBack(mlir::OpResult result) const;
   mlir::FailureOr<LoopNest> segmentNest(mlir::Operation* product, size_t segment,
                                         const RowBlock& rowBlock);
   mlir::LogicalResult emitWithEpilogue(Product product, mlir::Operation* op,

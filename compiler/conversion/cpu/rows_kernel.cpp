@@ -152,7 +152,7 @@ FailureOr<LoopNest> RowsEmitter::genericNest(linalg::GenericOp op) {
     if (failed(access)) return failure();
     LoopOutput output;
     output.access = *access;
-    output.access.streamed = f.tensors[result].streamed && result.hasOneUse();
+    output.access.streamed = f.tensors[result].streamed && !isReadBack(result);
     const TensorValue& init = f.tensors[op.getOutputs()[i]];
     if (rowSums.contains(op)) {  // Goes on from the rows before.
       output.init = *access;

@@ -141,6 +141,59 @@ func.func @k(%x: tensor<512x128xf32>) -> (tensor<512x128xf32> $S, tensor<512xf32
   EXPECT_EQ(streamedStores(text, GetParam()), 0);
 }
 
+// The epilogue of a product, in the strips of matrix tiles too; a sum of its rows takes them from
+// registers.
+TEST_P(StreamedTest, Epilogues) {
+  const char* text = R"(
+#id = affine_map<(m, n) -> (m, n)>
+#column = affine_map<(m, n) -> (n)>
+func.func @k(%x: tensor<$Mx$Kxf32>, %w: tensor<$Nx$Kxf32>) -> (tensor<$Mx$Nxf32> $S, tensor<$Mx$Nxbf16> $S, tensor<$Nxf32>)
+    attributes {weir.kernel, weir.row_rank = 1 : i64} {
+  %zero = arith.constant 0.0 : f32
+  %e = tensor.empty() : tensor<$Mx$Nxf32>
+  %e16 = tensor.empty() : tensor<$Mx$Nxbf16>
+  %en = tensor.empty() : tensor<$Nxf32>
+  %f = linalg.fill ins(%zero : f32) outs(%e : tensor<$Mx$Nxf32>) -> tensor<$Mx$Nxf32>
+  %fn = linalg.fill ins(%zero : f32) outs(%en : tensor<$Nxf32>) -> tensor<$Nxf32>
+  %c = linalg.generic {indexing_maps = [affine_map<(m, n, k) -> (m, k)>, affine_map<(m, n, k) -> (n, k)>, affine_map<(m, n, k) -> (m, n)>],
+      iterator_types = ["parallel", "parallel", "reduction"]}
+      ins(%x, %w : tensor<$Mx$Kxf32>, tensor<$Nx$Kxf32>) outs(%f : tensor<$Mx$Nxf32>) {
+  ^bb0(%a: f32, %b: f32, %o: f32):
+    %p = arith.mulf %a, %b : f32
+    %q = arith.addf %o, %p : f32
+    linalg.yield %q : f32
+  } -> tensor<$Mx$Nxf32>
+  %y = linalg.generic {indexing_maps = [#id, #id], iterator_types = ["parallel", "parallel"]}
+      ins(%c : tensor<$Mx$Nxf32>) outs(%e : tensor<$Mx$Nxf32>) {
+  ^bb0(%a: f32, %o: f32):
+    %p = arith.mulf %a, %a : f32
+    linalg.yield %p : f32
+  } -> tensor<$Mx$Nxf32>
+  %z = linalg.generic {indexing_maps = [#id, #id], iterator_types = ["parallel", "parallel"]}
+      ins(%y : tensor<$Mx$Nxf32>) outs(%e16 : tensor<$Mx$Nxbf16>) {
+  ^bb0(%a: f32, %o: bf16):
+    %t = arith.truncf %a : f32 to bf16
+    linalg.yield %t : bf16
+  } -> tensor<$Mx$Nxbf16>
+  %s = linalg.generic {indexing_maps = [#id, #column], iterator_types = ["reduction", "parallel"]}
+      ins(%z : tensor<$Mx$Nxbf16>) outs(%fn : tensor<$Nxf32>) {
+  ^bb0(%a: bf16, %o: f32):
+    %t = arith.extf %a : bf16 to f32
+    %q = arith.addf %o, %t : f32
+    linalg.yield %q : f32
+  } -> tensor<$Nxf32>
+  return %y, %z, %s : tensor<$Mx$Nxf32>, tensor<$Mx$Nxbf16>, tensor<$Nxf32>
+})";
+  for (auto [m, n, k] :
+       {std::array<int64_t, 3>{1, 32, 32}, {301, 128, 64}, {97, 96, 300}, {64, 100, 64}})
+    expectSameBits(fill(text, {{'M', m}, {'N', n}, {'K', k}}), GetParam(),
+                   {randomValues(m * k, 1), randomValues(n * k, 2)}, {4 * m * n, 2 * m * n, 4 * n},
+                   "product");
+  for (int64_t k : {64, 2048})
+    EXPECT_GE(streamedStores(fill(text, {{'M', 512}, {'N', 256}, {'K', k}}), GetParam()),
+              GetParam() == IsaLevel::Avx2 ? 1 : 2);
+}
+
 const char* kScan = R"(
 func.func @k(%a: tensor<$Bx$Tx$Dxf32>, %b: tensor<$Bx$Tx$Dxf32>) -> (tensor<$Bx$Tx$Dxf32> $S) attributes {weir.kernel, weir.row_rank = 0 : i64} {
   %h, %last = weir.scan(%a, %b) $R : (tensor<$Bx$Tx$Dxf32>, tensor<$Bx$Tx$Dxf32>) -> (tensor<$Bx$Tx$Dxf32>, tensor<$Bx$Dxf32>)
