@@ -279,14 +279,31 @@ PackedOperand packForMatrixTiles(KernelFunction& f, const Product& p) {
 }
 
 void packTilesInto(KernelFunction& f, const Product& p, const PackedOperand& buffer,
-                   int64_t firstStep) {
+                   Value firstStep) {
   KernelBuilder& b = f.b;
   int64_t tiles = panelCount(p) * buffer.depth * 2 * partsOf(p.nest.inputs[1].element);
-  int64_t first = firstStep / kTileSteps * 2;
-  Value offset = b.add(buffer.base, first * kMatrixTileBytes);
-  TileBuffer words = tileBuffer(b, buffer.memref, offset, tiles - first);
+  Value offset = b.offset(buffer.base, b.div(firstStep, kTileSteps), 2 * kMatrixTileBytes);
+  TileBuffer words = tileBuffer(b, buffer.memref, offset, tiles);
   packTiles(b, matrixOperand(b, p, 1, p.nest.inputs[1].base), b.constant(panelCount(p)),
             depthTiles(p), buffer.depth, words.words);
+}
+
+int64_t leftBytes(const Product& p) {
+  return divideUp(p.extent(p.m), 2 * kTileSide) * depthTiles(p) * 2 *
+         partsOf(p.nest.inputs[0].element) * kMatrixTileBytes;
+}
+
+PackedOperand packLeft(KernelFunction& f, const Product& p, Value offset) {
+  KernelBuilder& b = f.b;
+  int64_t rowTiles = divideUp(p.extent(p.m), 2 * kTileSide);
+  PackedOperand packed;
+  packed.memref = f.threadScratch;
+  packed.base = offset;
+  packed.depth = depthTiles(p);
+  TileBuffer words = tileBuffer(b, packed.memref, offset, leftBytes(p) / kMatrixTileBytes);
+  packTiles(b, matrixOperand(b, p, 0, p.nest.inputs[0].base), b.constant(rowTiles), packed.depth,
+            packed.depth, words.words);
+  return packed;
 }
 
 }  // namespace weir

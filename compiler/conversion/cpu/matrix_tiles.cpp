@@ -55,7 +55,7 @@ bool MatrixTiles::readsLeftInPlace() const {
   const Access& a = p.nest.inputs[0];
   if (!a.element.isBF16()) return false;
   // Packing what comes from memory costs nothing: it streams better than tiles do.
-  return a.tile && a.strides[p.k] == 1 && a.strides[p.m] > 0 && !p.nest.dims[p.k].size &&
+  return !p.packedLeft && a.tile && a.strides[p.k] == 1 && a.strides[p.m] > 0 && !p.nest.dims[p.k].size &&
          p.extent(p.k) % kTileSteps == 0 && leastRows >= 2 * kSide;
 }
 
@@ -310,6 +310,10 @@ LogicalResult MatrixTiles::emit() {
   if (inPlace) {
     leftDepth = depth;
     leftMemref = bf16View(p.nest.inputs[0].memref);
+  } else if (p.packedLeft) {
+    leftDepth = p.packedLeft->depth;
+    int64_t tiles = rowTiles * leftDepth * 2 * leftParts(p);
+    leftMemref = tileBuffer(b, p.packedLeft->memref, p.packedLeft->base, tiles).tiles;
   } else {
     int64_t tiles = rowTiles * leftDepth * 2 * leftParts(p);
     TileBuffer left = tileBuffer(b, f.threadScratch, reserve(tiles * kMatrixTileBytes), tiles);

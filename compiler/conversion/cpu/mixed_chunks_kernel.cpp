@@ -132,8 +132,8 @@ void Forward::emitTile(Value g, Value tile, Value first, int64_t width, const Ma
     writeMean(g, state, read);
   }
   int64_t depth = aligned + size.chunk;
-  PackedMatrix right = t.pack(valueBuffer, read, depth, 0);
-  t.pack(valueBuffer, t.part(values, zero, size.chunk, first, width), depth, aligned);
+  PackedMatrix right = t.pack(valueBuffer, read, depth, zero);
+  t.pack(valueBuffer, t.part(values, zero, size.chunk, first, width), depth, b.constant(aligned));
   const TensorValue* result = resultOf(f, op.getResult());
   if (result) {
     Matrix target = t.part(chunkOf(*result, g), zero, size.chunk, first, width);

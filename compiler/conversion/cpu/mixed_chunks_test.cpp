@@ -240,7 +240,8 @@ TEST_P(MixedChunksTest, AgreesWithLoops) {
                          {9, 160, 64, 32, 32, 64, 127},
                          {8, 149, 73, 33, 31, 345, 145},
                          {2, 150, 75, 64, 66, 70, 149},
-                         {8, 259, 130, 65, 64, 345, 0}})
+                         {8, 259, 130, 65, 64, 345, 0},
+                         {8, 96, 64, 32, 64, 1056, 127}})
     for (bool narrow : {false, true}) {
       if (narrow && GetParam() == IsaLevel::Avx2) continue;
       SCOPED_TRACE(testing::Message() << "time " << s.time << " chunk " << s.chunk << " features "

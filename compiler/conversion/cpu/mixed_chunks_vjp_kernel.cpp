@@ -5,6 +5,9 @@
 // are held transposed (keys are rows): so they are left operands of the sums over queries as they
 // stand. As in the forward direction two sums are one product: the weights stand next to lin_k, the
 // cotangents of the result over that of the sum.
+//
+// Sums over features are in the first cache when the rest is done to them if the packed cotangents
+// of all features fit into the second; else they are added up in scratch memory, tile by tile.
 
 #include "compiler/conversion/cpu/mixed_chunks.h"
 #include "compiler/dialect/region_vjp.h"
@@ -17,6 +20,9 @@ using namespace mlir;
 
 namespace {
 
+/// Bytes of packed cotangents that leave the second cache room for the rest of a chunk.
+constexpr int64_t kGroupBytes = 1 << 20;
+
 class Backward : public MixedChunks {
  public:
   /// `states`: in phases, the cotangent of the sum after each chunk.
@@ -26,52 +32,80 @@ class Backward : public MixedChunks {
         op(op),
         states(states),
         aligned(roundUp(size.chunk, t.unit())),
+        group(packedBytes(size.features) <= kGroupBytes ? size.features : size.tile),
         sum(t.scratch(t.wide, (phase == Phase::All ? size.tiles() : 1) * size.lin, size.tile)),
         sumRounded(t.scratch(t.narrow, size.lin, size.tile)),
-        sumPart(t.scratch(t.wide, size.lin, size.tile)),
         scores(t.scratch(t.wide, size.chunk, size.chunk)),
-        weightCotangents(t.scratch(t.wide, size.chunk, size.chunk)),
         left(t.scratch(t.narrow, size.chunk, aligned + size.lin)),
-        out(t.scratch(t.wide, size.rowBlock, size.tile)),
-        first(t.scratch(t.wide, size.chunk, std::max(size.lin, size.quad))),
-        ofKeys(t.part(first, 0, size.chunk, 0, size.lin)),
-        ofQueries(t.scratch(t.wide, size.chunk, size.lin)),
-        ofScores(t.part(first, 0, size.chunk, 0, size.quad)),
+        ofQueries(t.scratch(t.wide, size.lin, size.chunk)),
         tokenBuffer(t.packBuffer({{aligned + size.lin, size.tile}})),
-        featureBuffer(t.packBuffer({{size.quad, size.chunk},
-                                    {size.tile, size.chunk},
-                                    {size.tile, size.lin},
-                                    {size.chunk, size.quad}})) {}
+        cotangentBuffer(t.packBuffer({{group, size.chunk}})),
+        sumBuffer(t.packBuffer({{group, size.lin}})),
+        quadBuffer(t.packBuffer({{size.quad, size.chunk}, {size.chunk, size.quad}})),
+        linQBuffer(t.leftBuffer(size.lin, size.chunk)),
+        valueBuffer(t.leftBuffer(size.rowBlock, group)) {
+    if (allFeatures()) return;
+    weightCotangents = t.scratch(t.wide, size.chunk, size.chunk);
+    ofKeys = t.scratch(t.wide, size.chunk, size.lin);
+  }
 
   LogicalResult emitRow(Value batchRow, std::optional<Matrix> biasParts);
   LogicalResult emitSums(Value batchRow, Value first, int64_t width);
   LogicalResult emitOneChunk(Value batchRow, Value g, std::optional<Matrix> biasParts);
 
  private:
+  /// The chunk's inputs, of `g`.
+  struct Chunk {
+    Value g;
+    Matrix quadQ, quadK, linQ, linK, values, cotangents;
+  };
+
+  int64_t packedBytes(int64_t features) {
+    return t.packedBytes({{features, size.chunk}}) + t.packedBytes({{features, size.lin}});
+  }
   /// `part`: the row of `biasParts` that is this thread's.
   void prepare(Value batchRow, std::optional<Matrix> biasParts, Value part);
   /// Adds to what is carried what comes from reading in chunk g.
-  void carry(Value g, const Matrix& queries, const PackedMatrix& cotangent, const Matrix& carried);
+  void carry(Value g, const LeftMatrix& queries, const PackedMatrix& cotangent,
+             const Matrix& carried);
   void emitChunk(Value g);
-  void emitWeights(const Matrix& queries, const Matrix& keys);
-  void emitTile(Value g, Value tile, Value first, int64_t width, const Matrix& queries,
-                const Matrix& values, const Matrix& cotangents);
-  void emitScoreCotangents();
-  void addBias();
+  void emitWeights(const Chunk& chunk);
+  /// `queries`: lin_q transposed, for what is carried.
+  void emitTile(const Chunk& chunk, const std::optional<LeftMatrix>& queries, Value tile,
+                Value first, int64_t width);
+  void sumOverFeatures(const Chunk& chunk, Value first, int64_t width);
+  /// From cotangents of the weights of keys [from, from + rows) to those of scores, in `left` times
+  /// 1 / C; adds to those of the bias. `map(inputs, outputs, body)` puts the cotangents of weights
+  /// before the inputs.
+  using Map = function_ref<void(ArrayRef<Matrix> inputs, ArrayRef<Matrix> outputs,
+                                ThreadMatrices::Body body)>;
+  void emitScoreCotangents(int64_t from, int64_t rows, Map map);
+  void multiplyScoreCotangents(const Chunk& chunk);
   Value isVisible(ElementwiseBuilder e);
-  /// The kernel's result for the cotangent of input `i`, if it is one.
-  const TensorValue* resultFor(unsigned i) { return resultOf(f, op.getResults()[i]); }
+  SmallVector<Value> rounded(ElementwiseBuilder e, ValueRange v) {
+    return {e.cast(v[0], t.narrow)};
+  }
+  bool allFeatures() const { return group == size.features; }
+  /// The part of an input's cotangent that is of chunk `g`; null if it isn't asked for.
+  std::optional<Matrix> targetOf(unsigned input, Value g) {
+    const TensorValue* result = resultOf(f, op.getResults()[input]);
+    if (!result) return std::nullopt;
+    return chunkOf(*result, g);
+  }
 
   MixedChunksVjpOp op;
   const TensorValue* states;
   /// Columns of `left` before lin_k: weights, and zeros.
   int64_t aligned;
-  Matrix sum, sumRounded, sumPart, scores, weightCotangents, left, out, first, ofKeys, ofQueries,
-      ofScores;
-  Value tokenBuffer, featureBuffer;
+  /// Features that are summed over at a time: all, or those of a tile.
+  int64_t group;
+  Matrix sum, sumRounded, scores, left, ofQueries;
+  Value tokenBuffer, cotangentBuffer, sumBuffer, quadBuffer, linQBuffer, valueBuffer;
+  /// Sums over features, if not over all at a time.
+  Matrix weightCotangents, ofKeys;
   /// One row: the cotangent of each diagonal.
   std::optional<Matrix> biasCotangent;
-  Matrix quadQBuffer, quadKBuffer, linQBuffer, linKBuffer, valuesBuffer, cotangentBuffer;
+  Matrix quadQCopy, quadKCopy, linQCopy, linKCopy, valuesCopy, cotangentCopy;
 };
 
 /// Elements of weights are (key, query).
@@ -80,86 +114,118 @@ Value Backward::isVisible(ElementwiseBuilder e) {
   return e.atLeast(e.index(1, i32), e.index(0, i32));
 }
 
-void Backward::emitWeights(const Matrix& queries, const Matrix& keys) {
-  PackedMatrix right = t.pack(featureBuffer, queries.transposed());
+void Backward::emitWeights(const Chunk& chunk) {
+  PackedMatrix right = t.pack(quadBuffer, chunk.quadQ.transposed());
+  std::optional<Matrix> bias = biasMatrix(0, size.chunk, size.chunk);
   forRowBlocks([&](int64_t from, int64_t rows) {
     int64_t columns = size.chunk - from;
-    t.multiply(t.part(keys, from, rows, 0, size.quad), t.part(right, 0, size.quad, from, columns),
-               t.part(scores, from, rows, from, columns), /*accumulate=*/false);
-  });
-  std::optional<Matrix> bias = biasMatrix(0, size.chunk, size.chunk);
-  SmallVector<Matrix> inputs{scores};
-  if (bias) inputs.push_back(bias->transposed());
-  t.map(inputs, {t.part(left, 0, size.chunk, 0, size.chunk)},
+    SmallVector<Matrix> inputs;
+    if (bias) inputs.push_back(t.part(bias->transposed(), from, rows, from, columns));
+    t.multiplyMap(
+        t.part(chunk.quadK, from, rows, 0, size.quad), t.part(right, 0, size.quad, from, columns),
+        inputs, {t.part(left, from, rows, from, columns), t.part(scores, from, rows, from, columns)},
         [&](ElementwiseBuilder e, ValueRange v) {
           Value x = e.activation(in.activation, scaled(e, v[0], bias ? v[1] : Value()));
           x = e.select(isVisible(e), x, e.constant(0, t.wide));
-          return SmallVector<Value>{e.cast(x, t.narrow)};
+          return SmallVector<Value>{e.cast(x, t.narrow), v[0]};
         });
+  });
 }
 
-void Backward::emitTile(Value g, Value tile, Value first, int64_t width, const Matrix& queries,
-                        const Matrix& values, const Matrix& cotangents) {
-  Value zero = b.constant(0);
-  Matrix carried, rounded;
+/// What needs a tile of features only: the cotangent of its values, and what is carried. Packs it
+/// for the sums over features.
+void Backward::emitTile(const Chunk& chunk, const std::optional<LeftMatrix>& queries, Value tile,
+                        Value first, int64_t width) {
+  Value zero = b.constant(0), firstInGroup = allFeatures() ? first : zero;
+  Matrix carried, ofSum;
   if (states) {
-    rounded = t.part(meansOf(*states, g), zero, size.lin, first, width);
+    ofSum = t.part(meansOf(*states, chunk.g), zero, size.lin, first, width);
   } else {
     carried = t.part(sum, b.mul(tile, size.lin), size.lin, zero, width);
-    rounded = t.part(sumRounded, 0, size.lin, 0, width);
-    t.copy(carried, rounded);
+    ofSum = t.part(sumRounded, 0, size.lin, 0, width);
+    t.copy(carried, ofSum);
   }
-  Matrix own = t.part(values, zero, size.chunk, first, width);
-  Matrix cotangent = t.part(cotangents, zero, size.chunk, first, width);
+  Matrix cotangent = t.part(chunk.cotangents, zero, size.chunk, first, width);
   int64_t depth = aligned + size.lin;
-  PackedMatrix right = t.pack(tokenBuffer, cotangent, depth, 0);
-  t.pack(tokenBuffer, rounded, depth, aligned);
-  if (const TensorValue* result = resultFor(4)) {
-    Matrix target = t.part(chunkOf(*result, g), zero, size.chunk, first, width);
+  PackedMatrix right = t.pack(tokenBuffer, cotangent, depth, zero);
+  t.pack(tokenBuffer, ofSum, depth, b.constant(aligned));
+  int64_t features = allFeatures() ? group : width;
+  t.pack(cotangentBuffer, cotangent.transposed(), features, firstInGroup);
+  t.pack(sumBuffer, ofSum.transposed(), features, firstInGroup);
+  if (std::optional<Matrix> result = targetOf(4, chunk.g)) {
+    Matrix target = t.part(*result, zero, size.chunk, first, width);
     forRowBlocks([&](int64_t from, int64_t rows) {
       // Queries before the block don't see its keys.
-      Matrix block = t.part(out, 0, rows, 0, width);
-      t.multiply(t.part(left, from, rows, from, depth - from),
-                 t.part(right, from, depth - from, 0, width), block, /*accumulate=*/false);
-      t.copy(block, t.part(target, from, rows, 0, width));
+      t.multiplyMap(t.part(left, from, rows, from, depth - from),
+                    t.part(right, from, depth - from, 0, width), {},
+                    {t.part(target, from, rows, 0, width)},
+                    [&](ElementwiseBuilder e, ValueRange v) { return rounded(e, v); });
     });
   }
-  PackedMatrix features = t.pack(featureBuffer, cotangent.transposed());
-  forRowBlocks([&](int64_t from, int64_t rows) {
-    int64_t columns = size.chunk - from;
-    t.multiply(t.part(own, from, rows, 0, width), t.part(features, 0, width, from, columns),
-               t.part(weightCotangents, from, rows, from, columns), /*accumulate=*/true);
-  });
-  t.multiply(own, t.pack(featureBuffer, rounded.transposed()), ofKeys, /*accumulate=*/true);
+  if (!queries) return;
   // In the first chunk nothing was read.
-  b.ifThen(b.lessThan(zero, g), [&] {
-    Matrix means = t.part(meansOf(f.tensors[op.getMeans()], g), zero, size.lin, first, width);
-    t.multiply(cotangent, t.pack(featureBuffer, means.transposed()), ofQueries,
-               /*accumulate=*/true);
-    if (!states) carry(g, queries, t.part(right, 0, size.chunk, 0, width), carried);
+  b.ifThen(b.lessThan(zero, chunk.g), [&] {
+    carry(chunk.g, *queries, t.part(right, 0, size.chunk, 0, width), carried);
   });
 }
 
-void Backward::carry(Value g, const Matrix& queries, const PackedMatrix& cotangent,
+void Backward::carry(Value g, const LeftMatrix& queries, const PackedMatrix& cotangent,
                      const Matrix& carried) {
-  Matrix change = t.part(sumPart, 0, size.lin, 0, carried.columns);
-  t.multiply(queries.transposed(), cotangent, change, /*accumulate=*/false);
-  t.map({carried, change, t.uniform(meanScale(g), size.lin, carried.columns)}, {carried},
-        [&](ElementwiseBuilder e, ValueRange v) {
-          return SmallVector<Value>{e.add(v[0], e.mul(v[1], v[2]))};
-        });
+  t.multiplyMap(queries, cotangent,
+                {carried, t.uniform(meanScale(g), size.lin, carried.columns)}, {carried},
+                [&](ElementwiseBuilder e, ValueRange v) {
+                  return SmallVector<Value>{e.add(v[1], e.mul(v[0], v[2]))};
+                });
 }
 
-/// From cotangents of weights to those of scores, in `left` times 1 / C; those of the bias stay in
-/// `weightCotangents`.
-void Backward::emitScoreCotangents() {
+/// Sums over `width` features from `first` on, whose cotangents emitTile() has packed.
+void Backward::sumOverFeatures(const Chunk& chunk, Value first, int64_t width) {
+  Value zero = b.constant(0);
+  auto sumInto = [&](const Matrix& sums, const LeftMatrix& a, const PackedMatrix& right) {
+    t.multiply(a, right, sums, /*accumulate=*/true);
+  };
+  auto round = [&](ElementwiseBuilder e, ValueRange v) { return rounded(e, v); };
+  Matrix cotangent = t.part(chunk.cotangents, zero, size.chunk, first, width),
+         ofSum = t.part(sumRounded, 0, size.lin, 0, width);
+  PackedMatrix cotangents = t.packed(cotangentBuffer, cotangent.transposed()),
+               sums = t.packed(sumBuffer, ofSum.transposed());
+  std::optional<Matrix> keys = targetOf(3, chunk.g);
+  forRowBlocks([&](int64_t from, int64_t rows) {
+    LeftMatrix values =
+        t.packLeft(valueBuffer, t.part(chunk.values, b.constant(from), rows, first, width));
+    PackedMatrix right = t.part(cotangents, 0, width, from, size.chunk - from);
+    if (!allFeatures()) {
+      sumInto(t.part(weightCotangents, from, rows, from, size.chunk - from), values, right);
+      return sumInto(t.part(ofKeys, from, rows, 0, size.lin), values, sums);
+    }
+    if (keys) t.multiplyMap(values, sums, {}, {t.part(*keys, from, rows, 0, size.lin)}, round);
+    emitScoreCotangents(from, rows, [&](auto inputs, auto outputs, auto body) {
+      t.multiplyMap(values, right, inputs, outputs, body);
+    });
+  });
+  // In the first chunk nothing was read.
+  b.ifThen(b.lessThan(zero, chunk.g), [&] {
+    Matrix means = t.part(meansOf(f.tensors[op.getMeans()], chunk.g), zero, size.lin, first, width);
+    t.multiply(means, cotangents, ofQueries, /*accumulate=*/!allFeatures());
+  });
+}
+
+void Backward::emitScoreCotangents(int64_t from, int64_t rows, Map map) {
+  int64_t columns = size.chunk - from;
   std::optional<Matrix> bias = biasMatrix(0, size.chunk, size.chunk);
-  SmallVector<Matrix> inputs{scores, weightCotangents},
-      outputs{t.part(left, 0, size.chunk, 0, size.chunk)};
-  if (bias) inputs.push_back(bias->transposed());
-  if (biasCotangent) outputs.push_back(weightCotangents);
-  t.map(inputs, outputs, [&](ElementwiseBuilder e, ValueRange v) {
-    Value x = scaled(e, v[0], bias ? v[2] : Value());
+  SmallVector<Matrix> inputs{t.part(scores, from, rows, from, columns)},
+      outputs{t.part(left, from, rows, from, columns)};
+  if (bias) inputs.push_back(t.part(bias->transposed(), from, rows, from, columns));
+  if (biasCotangent) {
+    Matrix diagonals = *biasCotangent;
+    diagonals.access.base = b.add(diagonals.access.base, (biasCotangent->columns - 1) / 2);
+    diagonals.access.strides = {-1, 1};
+    diagonals.rows = rows, diagonals.columns = columns;
+    inputs.push_back(diagonals);
+    outputs.push_back(diagonals);
+  }
+  map(inputs, outputs, [&](ElementwiseBuilder e, ValueRange v) {
+    Value x = scaled(e, v[1], bias ? v[2] : Value());
     Block activation;
     activation.addArgument(t.wide, b.getLoc());
     OpBuilder inner(b.getContext());
@@ -169,55 +235,78 @@ void Backward::emitScoreCotangents() {
     linalg::YieldOp::create(inner, b.getLoc(), y);
     RegionVjp vjp(e.builder(), activation, x);
     SmallVector<Value> gradient;
-    if (failed(vjp.pullBack(v[1], {true}, gradient)) || !gradient[0]) {
+    if (failed(vjp.pullBack(v[0], {true}, gradient)) || !gradient[0]) {
       t.status = failure();
       gradient = {x};
     }
     Value dx = e.select(isVisible(e), gradient[0], e.constant(0, t.wide));
     SmallVector<Value> values{e.cast(e.mul(dx, e.constant(1.0 / size.divisor, t.wide)), t.narrow)};
-    if (biasCotangent) values.push_back(dx);
+    if (biasCotangent) values.push_back(e.add(v.back(), dx));
     return values;
   });
 }
 
-void Backward::addBias() {
-  if (!biasCotangent) return;
-  int64_t middle = (biasCotangent->columns - 1) / 2;
-  b.loop(0, size.chunk, 1, [&](Value key) {
-    Matrix diagonals =
-        t.part(*biasCotangent, b.constant(0), 1, b.sub(b.constant(middle), key), size.chunk);
-    Matrix of = t.part(weightCotangents, key, 1, b.constant(0), size.chunk);
-    t.map({diagonals, of}, {diagonals},
-          [](ElementwiseBuilder e, ValueRange v) { return SmallVector<Value>{e.add(v[0], v[1])}; });
-  });
+/// From cotangents of scores to those of what they are products of.
+void Backward::multiplyScoreCotangents(const Chunk& chunk) {
+  auto round = [&](ElementwiseBuilder e, ValueRange v) { return rounded(e, v); };
+  if (std::optional<Matrix> queries = targetOf(0, chunk.g)) {
+    PackedMatrix keys = t.pack(quadBuffer, chunk.quadK);
+    forRowBlocks([&](int64_t from, int64_t rows) {
+      int64_t seen = from + rows;
+      t.multiplyMap(t.part(left, 0, seen, from, rows).transposed(),
+                    t.part(keys, 0, seen, 0, size.quad), {},
+                    {t.part(*queries, from, rows, 0, size.quad)}, round);
+    });
+  }
+  if (std::optional<Matrix> keys = targetOf(1, chunk.g)) {
+    PackedMatrix queries = t.pack(quadBuffer, chunk.quadQ);
+    forRowBlocks([&](int64_t from, int64_t rows) {
+      int64_t seeing = size.chunk - from;
+      t.multiplyMap(t.part(left, from, rows, from, seeing),
+                    t.part(queries, from, seeing, 0, size.quad), {},
+                    {t.part(*keys, from, rows, 0, size.quad)}, round);
+    });
+  }
 }
 
 void Backward::emitChunk(Value g) {
-  Matrix quadQ = chunkOf(f.tensors[in.quadQ], g, quadQBuffer),
-         quadK = chunkOf(f.tensors[in.quadK], g, quadKBuffer),
-         linQ = chunkOf(f.tensors[in.linQ], g, linQBuffer),
-         linK = chunkOf(f.tensors[in.linK], g, linKBuffer),
-         values = chunkOf(f.tensors[in.v], g, valuesBuffer),
-         cotangents = chunkOf(f.tensors[op.getCotangent()], g, cotangentBuffer);
-  for (const Matrix& m : {weightCotangents, ofKeys, ofQueries}) t.fill(m, 0);
-  emitWeights(quadQ, quadK);
-  t.copy(linK, t.part(left, 0, size.chunk, aligned, size.lin));
+  Value zero = b.constant(0);
+  Chunk chunk{g,
+              chunkOf(f.tensors[in.quadQ], g, quadQCopy),
+              chunkOf(f.tensors[in.quadK], g, quadKCopy),
+              chunkOf(f.tensors[in.linQ], g, linQCopy),
+              chunkOf(f.tensors[in.linK], g, linKCopy),
+              chunkOf(f.tensors[in.v], g, valuesCopy),
+              chunkOf(f.tensors[op.getCotangent()], g, cotangentCopy)};
+  emitWeights(chunk);
+  t.copy(chunk.linK, t.part(left, 0, size.chunk, aligned, size.lin));
+  std::optional<LeftMatrix> queries;
+  if (!states) queries = t.packLeft(linQBuffer, chunk.linQ.transposed());
+  if (!allFeatures()) {
+    t.fill(weightCotangents, 0);
+    t.fill(ofKeys, 0);
+    t.fill(ofQueries, 0);
+  } else {
+    b.ifThen(b.lessThan(g, b.constant(1)), [&] { t.fill(ofQueries, 0); });
+  }
   forTiles([&](Value tile, Value first, int64_t width) {
-    emitTile(g, tile, first, width, linQ, values, cotangents);
+    emitTile(chunk, queries, tile, first, width);
+    if (!allFeatures()) sumOverFeatures(chunk, first, width);
   });
-  auto store = [&](const Matrix& from, unsigned input) {
-    if (const TensorValue* result = resultFor(input)) t.copy(from, chunkOf(*result, g));
-  };
-  store(ofQueries, 2);
-  store(ofKeys, 3);
-  emitScoreCotangents();
-  addBias();
-  Matrix ofScoresLeft = t.part(left, 0, size.chunk, 0, size.chunk);
-  t.multiply(ofScoresLeft.transposed(), t.pack(featureBuffer, quadK), ofScores,
-             /*accumulate=*/false);
-  store(ofScores, 0);
-  t.multiply(ofScoresLeft, t.pack(featureBuffer, quadQ), ofScores, /*accumulate=*/false);
-  store(ofScores, 1);
+  if (allFeatures()) sumOverFeatures(chunk, zero, size.features);
+  if (std::optional<Matrix> target = targetOf(2, g)) t.copy(ofQueries.transposed(), *target);
+  if (!allFeatures()) {
+    if (std::optional<Matrix> target = targetOf(3, g)) t.copy(ofKeys, *target);
+    forRowBlocks([&](int64_t from, int64_t rows) {
+      Matrix block = t.part(weightCotangents, from, rows, from, size.chunk - from);
+      emitScoreCotangents(from, rows, [&](auto inputs, auto outputs, auto body) {
+        SmallVector<Matrix> all{block};
+        all.append(inputs.begin(), inputs.end());
+        t.map(all, outputs, body);
+      });
+    });
+  }
+  multiplyScoreCotangents(chunk);
 }
 
 void Backward::prepare(Value batchRow, std::optional<Matrix> biasParts, Value part) {
@@ -245,9 +334,9 @@ LogicalResult Backward::emitSums(Value batchRow, Value first, int64_t width) {
     Value g = b.sub(b.constant(size.chunks - 1), i), zero = b.constant(0);
     t.copy(carried, t.part(meansOf(*states, g), zero, size.lin, first, width));
     b.ifThen(b.lessThan(zero, g), [&] {
-      Matrix queries = chunkOf(f.tensors[in.linQ], g, linQBuffer),
-             cotangent = chunkOf(f.tensors[op.getCotangent()], g, cotangentBuffer, first, width);
-      carry(g, queries, t.pack(tokenBuffer, cotangent), carried);
+      Matrix queries = chunkOf(f.tensors[in.linQ], g, linQCopy),
+             cotangent = chunkOf(f.tensors[op.getCotangent()], g, cotangentCopy, first, width);
+      carry(g, queries.transposed(), t.pack(tokenBuffer, cotangent), carried);
     });
   });
   return t.status;

@@ -183,7 +183,7 @@ PackedOperand operandBuffer(KernelFunction& f, const Product& p, Value offset, i
 }
 
 LogicalResult packInto(KernelFunction& f, const Product& p, const PackedOperand& buffer,
-                       int64_t firstStep) {
+                       Value firstStep) {
   if (!p.matrixTiles) return packPanelsInto(f, p, buffer, firstStep);
   packTilesInto(f, p, buffer, firstStep);
   return success();
@@ -256,7 +256,7 @@ LogicalResult emitRowBlocks(KernelFunction& f, const Product& p, Value threadOff
   ScratchPlan plan = f.thread;
   Value at = b.add(threadOffset, plan.reserve(operandBytes(b.target, p, steps)));
   PackedOperand packed = operandBuffer(f, p, at, steps);
-  LogicalResult result = packInto(f, p, packed, 0);
+  LogicalResult result = packInto(f, p, packed, b.constant(0));
   b.loop(0, m, rows, [&](Value from) {
     Product mine = p;
     restrictRows(b, mine, from, rows);

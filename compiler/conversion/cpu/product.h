@@ -35,6 +35,16 @@ struct ProductEpilogue {
 };
 constexpr int64_t kProductBlock = 32;
 
+/// B in the order that tiles read it: in panels for registers (element (k, n) is at (n / width * K
+/// + k) * width + n % width, columns are padded with zeros), or in tiles for AMX
+/// (matrix_tiles.cpp). A, too, may be in tiles for AMX.
+struct PackedOperand {
+  mlir::Value memref;
+  mlir::Value base;
+  /// Steps of k that the buffer has, with AMX in tiles of 32.
+  int64_t depth = 0;
+};
+
 /// A nest seen as a product; inputs[0] is A and inputs[1] is B, outputs[0] is C with unit stride
 /// along `n`.
 struct Product {
@@ -46,6 +56,8 @@ struct Product {
   mlir::Type compute;
   /// By AMX tiles rather than by vector registers.
   bool matrixTiles = false;
+  /// With matrix tiles: A, where it is packed already.
+  std::optional<PackedOperand> packedLeft;
   /// With matrix tiles and nothing to add to: takes the place of C.
   const ProductEpilogue* epilogue = nullptr;
   /// From elements of A to those of the rows that this thread computes next, if it does: they are
@@ -59,16 +71,6 @@ struct Product {
 
 /// Side of the pairs of AMX tiles, in elements: packed operands begin at multiples of it.
 constexpr int64_t kTilePair = 32;
-
-/// B in the order that tiles read it: in panels for registers (element (k, n) is at (n / width * K
-/// + k) * width + n % width, columns are padded with zeros), or in tiles for AMX
-/// (matrix_tiles.cpp).
-struct PackedOperand {
-  mlir::Value memref;
-  mlir::Value base;
-  /// Steps of k that the buffer has, with AMX in tiles of 32.
-  int64_t depth = 0;
-};
 
 /// Element offsets of a product inside of its outer loops; `init` is null where the initial value
 /// is no memory.
@@ -108,7 +110,11 @@ int64_t operandBytes(const CpuTarget& target, const Product& product, int64_t st
 /// Packs B on the calling thread to the steps of `buffer` from `firstStep` on. With AMX, what is
 /// left of 32 steps is zero afterwards.
 mlir::LogicalResult packInto(KernelFunction& f, const Product& product, const PackedOperand& buffer,
-                             int64_t firstStep);
+                             mlir::Value firstStep);
+/// With matrix tiles: packs A, on the calling thread, to a buffer of leftBytes() at byte `offset`
+/// of threads' scratch memory.
+PackedOperand packLeft(KernelFunction& f, const Product& product, mlir::Value offset);
+int64_t leftBytes(const Product& product);
 /// The part of a buffer from a column and a step on.
 PackedOperand partOf(KernelFunction& f, const Product& product, PackedOperand packed,
                      int64_t firstColumn, int64_t firstStep);
@@ -131,10 +137,10 @@ mlir::LogicalResult emitRegisterTiles(KernelFunction& f, Product& product,
                                       std::optional<PackedOperand> packed, mlir::Value threadOffset,
                                       ScratchPlan& scratch, bool accumulate);
 mlir::LogicalResult packPanelsInto(KernelFunction& f, const Product& product,
-                                   const PackedOperand& buffer, int64_t firstStep);
+                                   const PackedOperand& buffer, mlir::Value firstStep);
 PackedOperand packForMatrixTiles(KernelFunction& f, const Product& product);
 void packTilesInto(KernelFunction& f, const Product& product, const PackedOperand& buffer,
-                   int64_t firstStep);
+                   mlir::Value firstStep);
 mlir::LogicalResult emitMatrixTiles(KernelFunction& f, Product& product, const ProductBases& bases,
                                     std::optional<PackedOperand> packed, mlir::Value threadOffset,
                                     ScratchPlan& scratch, bool accumulate);

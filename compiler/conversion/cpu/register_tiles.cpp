@@ -83,11 +83,11 @@ PackedOperand packForRegisters(KernelFunction& f, const Product& p) {
 }
 
 LogicalResult packPanelsInto(KernelFunction& f, const Product& p, const PackedOperand& buffer,
-                             int64_t firstStep) {
+                             Value firstStep) {
   KernelBuilder& b = f.b;
   int64_t width = panelWidth(b.target, p.compute), depth = p.extent(p.k),
           full = p.extent(p.n) / width, stride = buffer.depth * width;
-  Value base = p.nest.inputs[1].base, to = b.add(buffer.base, firstStep * width),
+  Value base = p.nest.inputs[1].base, to = b.offset(buffer.base, firstStep, width),
         zero = b.constant(0), size = p.nest.dims[p.k].size;
   if (full &&
       failed(packPanels(f, p, base, buffer.memref, to, zero, full, zero, depth, size, stride)))

@@ -31,15 +31,32 @@ ThreadMatrices::ThreadMatrices(KernelFunction& f, Type narrow, Type wide, Value 
       matrixTiles(f.b.target.hasBf16() &&
                   (narrow.isBF16() || (narrow.isF32() && least >= kLeastMatrixTiles))) {}
 
-Matrix ThreadMatrices::scratch(Type element, int64_t rows, int64_t columns) {
-  // Rows a multiple of 256 bytes long would share a few sets of the first cache.
+namespace {
+
+/// From row to row of scratch memory: rows a multiple of 256 bytes long would share a few sets of
+/// the first cache.
+int64_t scratchStride(Type element, int64_t columns) {
   int64_t bytes = storageBytes(element), stride = roundUp(columns * bytes, 64);
   if (stride % 256 == 0) stride += 64;
-  stride /= bytes;
+  return stride / bytes;
+}
+
+int64_t scratchBytes(Type element, int64_t rows, int64_t columns) {
+  return rows * scratchStride(element, columns) * storageBytes(element);
+}
+
+}  // namespace
+
+Matrix ThreadMatrices::scratch(Type element, int64_t rows, int64_t columns) {
+  return scratchAt(reserve(scratchBytes(element, rows, columns)), element, rows, columns);
+}
+
+Matrix ThreadMatrices::scratchAt(Value offset, Type element, int64_t rows, int64_t columns) {
+  int64_t stride = scratchStride(element, columns);
   Matrix m;
   m.rows = rows;
   m.columns = columns;
-  m.access.memref = b.view(f.threadScratch, reserve(rows * stride * bytes), rows * stride, element);
+  m.access.memref = b.view(f.threadScratch, offset, rows * stride, element);
   m.access.base = b.constant(0);
   m.access.strides = {stride, 1};
   m.access.element = element;
@@ -112,8 +129,12 @@ Product ThreadMatrices::product(const Matrix& left, const Matrix& right, const M
   return p;
 }
 
+PackedMatrix ThreadMatrices::pack(Value buffer, const Matrix& right) {
+  return pack(buffer, right, right.rows, b.constant(0));
+}
+
 PackedMatrix ThreadMatrices::pack(Value buffer, const Matrix& right, int64_t depth,
-                                  int64_t firstRow) {
+                                  Value firstRow) {
   PackedMatrix packed;
   packed.source = right;
   Product p = product(right, right, right);
@@ -139,17 +160,36 @@ PackedMatrix ThreadMatrices::part(const PackedMatrix& packed, int64_t row, int64
   return result;
 }
 
-void ThreadMatrices::multiply(const Matrix& left, const PackedMatrix& right, const Matrix& sums,
+Value ThreadMatrices::leftBuffer(int64_t rows, int64_t columns) {
+  if (!matrixTiles) return b.constant(0);
+  Matrix left;
+  left.access.element = narrow;
+  left.access.strides = {1, 1};
+  left.rows = rows;
+  left.columns = columns;
+  return reserve(leftBytes(product(left, left.transposed(), left)));
+}
+
+LeftMatrix ThreadMatrices::packLeft(Value buffer, const Matrix& left) {
+  LeftMatrix packed = left;
+  if (matrixTiles)
+    packed.operand = weir::packLeft(f, product(left, left.transposed(), left), buffer);
+  return packed;
+}
+
+void ThreadMatrices::multiply(const LeftMatrix& left, const PackedMatrix& right, const Matrix& sums,
                               bool accumulate) {
-  Product p = product(left, right.source, sums);
+  Product p = product(left.source, right.source, sums);
+  p.packedLeft = left.operand;
   if (accumulate) p.nest.outputs[0].init = p.nest.outputs[0].access;
   check(emitProductTile(f, p, right.operand, threadOffset, plan));
 }
 
-void ThreadMatrices::emitNest(LoopNest nest, ArrayRef<Matrix> inputs, ArrayRef<Matrix> outputs,
-                              bool readsOutputs, Body body) {
-  Region region;
-  Block& block = region.emplaceBlock();
+/// What map() and reduce() emit, over the elements of `outputs[0]`; `block` becomes the body.
+LoopNest ThreadMatrices::nestOf(Block& block, ArrayRef<Matrix> inputs, ArrayRef<Matrix> outputs,
+                                bool readsOutputs, Body body) {
+  LoopNest nest;
+  nest.dims = {dimOf(outputs[0].rows, outputs[0].rowCount), dimOf(outputs[0].columns)};
   for (int64_t d : {0, 1}) nest.dims[d].source = d;
   for (const Matrix& input : inputs) {
     nest.inputs.push_back(input.access);
@@ -166,25 +206,61 @@ void ThreadMatrices::emitNest(LoopNest nest, ArrayRef<Matrix> inputs, ArrayRef<M
   builder.setInsertionPointToEnd(&block);
   SmallVector<Value> values = body(ElementwiseBuilder(builder, b.getLoc()), arguments);
   linalg::YieldOp::create(builder, b.getLoc(), values);
-  check(expandRegionOps(region));
+  check(expandRegionOps(*block.getParent()));
   nest.body = &block;
   nest.captured = &f.scalars;
-  check(emitLoopNest(b, nest));
+  return nest;
 }
 
 void ThreadMatrices::map(ArrayRef<Matrix> inputs, ArrayRef<Matrix> outputs, Body body) {
-  LoopNest nest;
-  nest.dims = {dimOf(outputs[0].rows, outputs[0].rowCount), dimOf(outputs[0].columns)};
-  emitNest(nest, inputs, outputs, /*readsOutputs=*/false, body);
+  Region region;
+  check(emitLoopNest(
+      b, nestOf(region.emplaceBlock(), inputs, outputs, /*readsOutputs=*/false, body)));
 }
 
 void ThreadMatrices::reduce(ArrayRef<Matrix> inputs, ArrayRef<Matrix> outputs, Body body) {
-  LoopNest nest;
-  nest.dims = {dimOf(inputs[0].rows), dimOf(inputs[0].columns)};
-  nest.dims[0].reduction = true;
   SmallVector<Matrix> rows(outputs);
   for (Matrix& row : rows) row.access.strides[0] = 0;
-  emitNest(nest, inputs, rows, /*readsOutputs=*/true, body);
+  Region region;
+  LoopNest nest = nestOf(region.emplaceBlock(), inputs, rows, /*readsOutputs=*/true, body);
+  nest.dims[0] = dimOf(inputs[0].rows);
+  nest.dims[0].source = 0;
+  nest.dims[0].reduction = true;
+  check(emitLoopNest(b, nest));
+}
+
+void ThreadMatrices::multiplyMap(const LeftMatrix& left, const PackedMatrix& right,
+                                 ArrayRef<Matrix> inputs, ArrayRef<Matrix> outputs, Body body) {
+  ScratchPlan mine = plan;
+  int64_t rows = left.source.rows, columns = right.source.columns;
+  // Matrix tiles hand their sums to the epilogue, and keep none here.
+  int64_t bytes = matrixTiles ? 0 : scratchBytes(wide, rows, columns);
+  Matrix sums = scratchAt(b.add(threadOffset, mine.reserve(bytes)), wide, rows, columns);
+  sums.access.tile = !matrixTiles;
+  SmallVector<Matrix> all{sums};
+  all.append(inputs.begin(), inputs.end());
+  Region region;
+  LoopNest nest =
+      nestOf(region.emplaceBlock(), all, outputs, /*readsOutputs=*/false, body);
+  Product p = product(left.source, right.source, sums);
+  p.packedLeft = left.operand;
+  ProductEpilogue epilogue;
+  epilogue.ends = {columns};
+  epilogue.emit = [&](const ProductBlock& block, size_t) {
+    LoopNest part = nest;
+    Value count = block.rows;
+    if (outputs[0].rowCount)
+      count = b.maximum(b.constant(0), b.minimum(count, b.sub(outputs[0].rowCount, block.row)));
+    restrictDim(b, part, 0, block.row, count, block.mostRows);
+    restrictDim(b, part, 1, block.column, block.size, block.columns);
+    part.inputs[0] = block.sums;
+    part.inputs[0].tile = true;
+    return emitLoopNest(b, part);
+  };
+  epilogue.fetch = [](const ProductBlock&, size_t) {};
+  if (matrixTiles) p.epilogue = &epilogue;
+  check(emitProductTile(f, p, right.operand, threadOffset, mine));
+  if (!matrixTiles) check(emitLoopNest(b, nest));
 }
 
 void ThreadMatrices::copy(const Matrix& from, const Matrix& to) {

@@ -32,6 +32,13 @@ struct PackedMatrix {
   PackedOperand operand;
 };
 
+/// A left operand (m x k) as it lies, or in the order in which matrix tiles read it.
+struct LeftMatrix {
+  LeftMatrix(const Matrix& source) : source(source) {}
+  Matrix source;
+  std::optional<PackedOperand> operand;
+};
+
 class ThreadMatrices {
  public:
   /// Operands of products are `narrow`, their sums `wide`; `least` is the smallest of the rows,
@@ -62,10 +69,8 @@ class ThreadMatrices {
   Matrix part(const Matrix& m, int64_t row, int64_t rows, int64_t column, int64_t columns);
 
   /// Packs `right` to rows [firstRow, ...) of a buffer for `depth` rows.
-  PackedMatrix pack(mlir::Value buffer, const Matrix& right, int64_t depth, int64_t firstRow);
-  PackedMatrix pack(mlir::Value buffer, const Matrix& right) {
-    return pack(buffer, right, right.rows, 0);
-  }
+  PackedMatrix pack(mlir::Value buffer, const Matrix& right, int64_t depth, mlir::Value firstRow);
+  PackedMatrix pack(mlir::Value buffer, const Matrix& right);
   /// What pack() gave for this operand and buffer, elsewhere in the kernel.
   PackedMatrix packed(mlir::Value buffer, const Matrix& right);
   /// `rows` rows and `columns` columns from (row, column) on of a buffer that `packed` is part of
@@ -73,11 +78,21 @@ class ThreadMatrices {
   PackedMatrix part(const PackedMatrix& packed, int64_t row, int64_t rows, int64_t column,
                     int64_t columns);
 
+  /// A left operand that several products read, packed where that pays, to a buffer for rows x
+  /// columns of it.
+  LeftMatrix packLeft(mlir::Value buffer, const Matrix& left);
+  mlir::Value leftBuffer(int64_t rows, int64_t columns);
+
   /// sums = left * right, or sums += left * right.
-  void multiply(const Matrix& left, const PackedMatrix& right, const Matrix& sums, bool accumulate);
+  void multiply(const LeftMatrix& left, const PackedMatrix& right, const Matrix& sums,
+                bool accumulate);
 
   using Body = llvm::function_ref<llvm::SmallVector<mlir::Value>(ElementwiseBuilder e,
                                                                  mlir::ValueRange inputs)>;
+  /// outputs = body(left * right, inputs), as map() has it, with the product's elements in the first
+  /// cache at most.
+  void multiplyMap(const LeftMatrix& left, const PackedMatrix& right, llvm::ArrayRef<Matrix> inputs,
+                   llvm::ArrayRef<Matrix> outputs, Body body);
   /// outputs = body(inputs), element by element; they may be the same memory. In the body
   /// e.index(0) and e.index(1) are row and column. Works on the rows that the first output counts.
   void map(llvm::ArrayRef<Matrix> inputs, llvm::ArrayRef<Matrix> outputs, Body body);
@@ -94,8 +109,9 @@ class ThreadMatrices {
  private:
   mlir::Value reserve(int64_t bytes);
   Product product(const Matrix& left, const Matrix& right, const Matrix& sums);
-  void emitNest(LoopNest nest, llvm::ArrayRef<Matrix> inputs, llvm::ArrayRef<Matrix> outputs,
-                bool readsOutputs, Body body);
+  Matrix scratchAt(mlir::Value offset, mlir::Type element, int64_t rows, int64_t columns);
+  LoopNest nestOf(mlir::Block& block, llvm::ArrayRef<Matrix> inputs,
+                  llvm::ArrayRef<Matrix> outputs, bool readsOutputs, Body body);
   void check(mlir::LogicalResult result) {
     if (failed(result)) status = mlir::failure();
   }
