@@ -89,6 +89,7 @@ Matrix MixedChunks::chunkOf(const TensorValue& tensor, Value g) {
   Value first = b.mul(g, size.chunk);
   if (size.uneven)
     m.rowCount = b.minimum(b.constant(size.chunk), b.sub(b.constant(size.time), first));
+  m.access.streamed = tensor.streamed;
   if (tensor.scalar) return m;
   m.access.base = b.offset(m.access.base, row, tensor.strides[0]);
   m.access.base = b.offset(m.access.base, first, tensor.strides[1]);

@@ -28,13 +28,13 @@ struct Shape {
 };
 
 constexpr const char* kForward = R"(
-func.func @k(%q: !s, %k: !s, %ql: !s, %kl: !s, %v: !v, %b: tensor<$Dxf32>) -> (!v, !m) attributes {weir.kernel, weir.row_rank = 0 : i64} {
+func.func @k(%q: !s, %k: !s, %ql: !s, %kl: !s, %v: !v, %b: tensor<$Dxf32>) -> (!v {weir.streamed}, !m) attributes {weir.kernel, weir.row_rank = 0 : i64} {
   %o, %m = weir.mixed_chunks quad(%q, %k) lin(%ql, %kl) value(%v) bias(%b) chunk($C) kernel("relu_squared")
       : (!s, !s, !s, !s, !v, tensor<$Dxf32>) -> (!v, !m)
   return %o, %m : !v, !m
 })";
 constexpr const char* kBackward = R"(
-func.func @k(%q: !s, %k: !s, %ql: !s, %kl: !s, %v: !v, %b: tensor<$Dxf32>, %m: !m, %d: !v) -> (!s, !s, !s, !s, !v, tensor<$Dxf32>) attributes {weir.kernel, weir.row_rank = 0 : i64} {
+func.func @k(%q: !s, %k: !s, %ql: !s, %kl: !s, %v: !v, %b: tensor<$Dxf32>, %m: !m, %d: !v) -> (!s, !s, !s, !s, !v {weir.streamed}, tensor<$Dxf32>) attributes {weir.kernel, weir.row_rank = 0 : i64} {
   %g:6 = weir.mixed_chunks_vjp quad(%q, %k) lin(%ql, %kl) value(%v) bias(%b) means(%m) cotangent(%d) chunk($C) kernel("relu_squared")
       : (!s, !s, !s, !s, !v, tensor<$Dxf32>, !m, !v) -> (!s, !s, !s, !s, !v, tensor<$Dxf32>)
   return %g#0, %g#1, %g#2, %g#3, %g#4, %g#5 : !s, !s, !s, !s, !v, tensor<$Dxf32>
@@ -75,12 +75,12 @@ void benchmark(const Shape& s, const char* type, IsaLevel level) {
   auto means = values(s.batch * chunks * s.quad * s.features, 7, narrow),
        out = values(tokens * s.features, 8, narrow);
   std::vector<void*> buffers;
-  for (auto& x : in) buffers.push_back(x.data());
+  for (auto& x : in) buffers.push_back(aligned(x));
   std::vector<void*> forwardBuffers = buffers, backwardBuffers = buffers;
-  forwardBuffers.insert(forwardBuffers.end(), {out.data(), means.data()});
+  forwardBuffers.insert(forwardBuffers.end(), {aligned(out), aligned(means)});
   std::vector<std::vector<float>> gradients = in;
-  backwardBuffers.insert(backwardBuffers.end(), {means.data(), out.data()});
-  for (auto& x : gradients) backwardBuffers.push_back(x.data());
+  backwardBuffers.insert(backwardBuffers.end(), {forwardBuffers.end()[-1], forwardBuffers.end()[-2]});
+  for (auto& x : gradients) backwardBuffers.push_back(aligned(x));
   forward->run(forwardBuffers, 1);
   double there = seconds([&] { forward->runAgain(forwardBuffers); });
   backward->run(backwardBuffers, 1);

@@ -154,12 +154,14 @@ void Backward::emitTile(const Chunk& chunk, const std::optional<LeftMatrix>& que
   t.pack(sumBuffer, ofSum.transposed(), features, firstInGroup);
   if (std::optional<Matrix> result = targetOf(4, chunk.g)) {
     Matrix target = t.part(*result, zero, size.chunk, first, width);
+    Matrix next = t.part(chunk.cotangents, zero, size.chunk, b.add(first, width), width);
     forRowBlocks([&](int64_t from, int64_t rows) {
       // Queries before the block don't see its keys.
       t.multiplyMap(t.part(left, from, rows, from, depth - from),
                     t.part(right, from, depth - from, 0, width), {},
                     {t.part(target, from, rows, 0, width)},
-                    [&](ElementwiseBuilder e, ValueRange v) { return rounded(e, v); });
+                    [&](ElementwiseBuilder e, ValueRange v) { return rounded(e, v); },
+                    t.part(next, from, rows, 0, width));
     });
   }
   if (!queries) return;
@@ -198,7 +200,9 @@ void Backward::sumOverFeatures(const Chunk& chunk, Value first, int64_t width) {
       sumInto(t.part(weightCotangents, from, rows, from, size.chunk - from), values, right);
       return sumInto(t.part(ofKeys, from, rows, 0, size.lin), values, sums);
     }
-    if (keys) t.multiplyMap(values, sums, {}, {t.part(*keys, from, rows, 0, size.lin)}, round);
+    if (keys)
+      t.multiplyMap(values, sums, {}, {t.part(*keys, from, rows, 0, size.lin)}, round,
+                    t.part(chunk.values, b.constant(from + rows), rows, first, width));
     emitScoreCotangents(from, rows, [&](auto inputs, auto outputs, auto body) {
       t.multiplyMap(values, right, inputs, outputs, body);
     });

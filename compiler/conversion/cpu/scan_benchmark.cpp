@@ -105,17 +105,6 @@ double seconds(LoadedKernel& kernel, const std::vector<void*>& buffers) {
   return best;
 }
 
-/// The values with the alignment of a program's memory: stores past the caches need it.
-template <typename T>
-T* aligned(std::vector<T>& values) {
-  constexpr size_t kElements = 64 / sizeof(T);
-  std::vector<T> copy(values.size() + 2 * kElements);
-  std::swap(copy, values);
-  size_t skip = (64 - reinterpret_cast<uintptr_t>(values.data()) % 64) % 64 / sizeof(T);
-  std::copy(copy.begin(), copy.end(), values.begin() + skip);
-  return values.data() + skip;
-}
-
 void run(int64_t features, bool narrow) {
   IsaLevel level = hostLevel();
   auto forward = LoadedKernel::create(textOf(kForward, features, narrow), level),

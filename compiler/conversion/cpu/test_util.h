@@ -3,6 +3,7 @@
 #ifndef WEIR_COMPILER_CONVERSION_CPU_TEST_UTIL_H_
 #define WEIR_COMPILER_CONVERSION_CPU_TEST_UTIL_H_
 
+#include <algorithm>
 #include <cmath>
 #include <cstdint>
 #include <limits>
@@ -47,6 +48,17 @@ inline std::string replaced(std::string text, const std::string& from, const std
   for (size_t at = 0; (at = text.find(from, at)) != std::string::npos; at += to.size())
     text.replace(at, from.size(), to);
   return text;
+}
+
+/// The values with the alignment of a program's memory: stores past the caches need it.
+template <typename T>
+T* aligned(std::vector<T>& values) {
+  constexpr size_t kElements = 64 / sizeof(T);
+  std::vector<T> copy(values.size() + 2 * kElements);
+  std::swap(copy, values);
+  size_t skip = (64 - reinterpret_cast<uintptr_t>(values.data()) % 64) % 64 / sizeof(T);
+  std::copy(copy.begin(), copy.end(), values.begin() + skip);
+  return values.data() + skip;
 }
 
 /// Replaces every `$X` of `text` by the value given for X (one letter each, e.g. "M").

@@ -229,8 +229,19 @@ void ThreadMatrices::reduce(ArrayRef<Matrix> inputs, ArrayRef<Matrix> outputs, B
   check(emitLoopNest(b, nest));
 }
 
+/// Fetches of `next` what belongs to `block` of a product of `columns` columns.
+void ThreadMatrices::fetch(const ProductBlock& block, int64_t columns, const Matrix& next) {
+  if (next.access.isScalar() || next.access.strides[1] != 1) return;
+  int64_t times = next.columns / columns, line = kLineBytes / storageBytes(next.element());
+  Value at = b.offset(next.access.base, block.row, next.access.strides[0]);
+  at = b.offset(at, block.column, times);
+  for (int64_t i = 0; i < times * block.columns; i += line)
+    b.prefetch(next.access.memref, b.add(at, i), KernelBuilder::Cache::Second);
+}
+
 void ThreadMatrices::multiplyMap(const LeftMatrix& left, const PackedMatrix& right,
-                                 ArrayRef<Matrix> inputs, ArrayRef<Matrix> outputs, Body body) {
+                                 ArrayRef<Matrix> inputs, ArrayRef<Matrix> outputs, Body body,
+                                 std::optional<Matrix> next) {
   ScratchPlan mine = plan;
   int64_t rows = left.source.rows, columns = right.source.columns;
   // Matrix tiles hand their sums to the epilogue, and keep none here.
@@ -257,7 +268,9 @@ void ThreadMatrices::multiplyMap(const LeftMatrix& left, const PackedMatrix& rig
     part.inputs[0].tile = true;
     return emitLoopNest(b, part);
   };
-  epilogue.fetch = [](const ProductBlock&, size_t) {};
+  epilogue.fetch = [&](const ProductBlock& block, size_t) {
+    if (next) fetch(block, columns, *next);
+  };
   if (matrixTiles) p.epilogue = &epilogue;
   check(emitProductTile(f, p, right.operand, threadOffset, mine));
   if (!matrixTiles) check(emitLoopNest(b, nest));

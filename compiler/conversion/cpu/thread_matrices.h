@@ -90,9 +90,11 @@ class ThreadMatrices {
   using Body = llvm::function_ref<llvm::SmallVector<mlir::Value>(ElementwiseBuilder e,
                                                                  mlir::ValueRange inputs)>;
   /// outputs = body(left * right, inputs), as map() has it, with the product's elements in the first
-  /// cache at most.
+  /// cache at most. With matrix tiles `next`, with a row for each of the product's and some elements
+  /// for each of its columns, is fetched to the second cache meanwhile.
   void multiplyMap(const LeftMatrix& left, const PackedMatrix& right, llvm::ArrayRef<Matrix> inputs,
-                   llvm::ArrayRef<Matrix> outputs, Body body);
+                   llvm::ArrayRef<Matrix> outputs, Body body,
+                   std::optional<Matrix> next = std::nullopt);
   /// outputs = body(inputs), element by element; they may be the same memory. In the body
   /// e.index(0) and e.index(1) are row and column. Works on the rows that the first output counts.
   void map(llvm::ArrayRef<Matrix> inputs, llvm::ArrayRef<Matrix> outputs, Body body);
@@ -109,6 +111,7 @@ class ThreadMatrices {
  private:
   mlir::Value reserve(int64_t bytes);
   Product product(const Matrix& left, const Matrix& right, const Matrix& sums);
+  void fetch(const ProductBlock& block, int64_t columns, const Matrix& next);
   Matrix scratchAt(mlir::Value offset, mlir::Type element, int64_t rows, int64_t columns);
   LoopNest nestOf(mlir::Block& block, llvm::ArrayRef<Matrix> inputs,
                   llvm::ArrayRef<Matrix> outputs, bool readsOutputs, Body body);
