@@ -55,8 +55,8 @@ bool MatrixTiles::readsLeftInPlace() const {
   const Access& a = p.nest.inputs[0];
   if (!a.element.isBF16()) return false;
   // Packing what comes from memory costs nothing: it streams better than tiles do.
-  return !p.packedLeft && a.tile && a.strides[p.k] == 1 && a.strides[p.m] > 0 && !p.nest.dims[p.k].size &&
-         p.extent(p.k) % kTileSteps == 0 && leastRows >= 2 * kSide;
+  return !p.packedLeft && a.tile && a.strides[p.k] == 1 && a.strides[p.m] > 0 &&
+         !p.nest.dims[p.k].size && p.extent(p.k) % kTileSteps == 0 && leastRows >= 2 * kSide;
 }
 
 /// Whether tiles may be stored to C as they are, which is in the cache.

@@ -79,7 +79,8 @@ void benchmark(const Shape& s, const char* type, IsaLevel level) {
   std::vector<void*> forwardBuffers = buffers, backwardBuffers = buffers;
   forwardBuffers.insert(forwardBuffers.end(), {aligned(out), aligned(means)});
   std::vector<std::vector<float>> gradients = in;
-  backwardBuffers.insert(backwardBuffers.end(), {forwardBuffers.end()[-1], forwardBuffers.end()[-2]});
+  backwardBuffers.insert(backwardBuffers.end(),
+                         {forwardBuffers.end()[-1], forwardBuffers.end()[-2]});
   for (auto& x : gradients) backwardBuffers.push_back(aligned(x));
   forward->run(forwardBuffers, 1);
   double there = seconds([&] { forward->runAgain(forwardBuffers); });

@@ -27,11 +27,10 @@ class Forward : public MixedChunks {
         aligned(roundUp(size.lin, t.unit())),
         sum(t.scratch(t.wide, sumTiles(size, phase) * size.lin, size.tile)),
         means(t.scratch(t.narrow, size.lin, size.tile)),
-        scores(t.scratch(t.wide, size.rowBlock, size.chunk)),
         left(t.scratch(t.narrow, size.chunk, aligned + size.chunk)),
-        out(t.scratch(t.wide, size.rowBlock, size.tile)),
         keyBuffer(t.packBuffer({{size.quad, size.chunk}})),
-        valueBuffer(t.packBuffer({{aligned + size.chunk, size.tile}})) {}
+        valueBuffer(t.packBuffer({{aligned + size.chunk, size.tile}})),
+        linKBuffer(t.leftBuffer(size.lin, size.chunk)) {}
 
   LogicalResult emitRow(Value batchRow) {
     row = batchRow;
@@ -59,21 +58,22 @@ class Forward : public MixedChunks {
   void reverseBias();
   void emitChunk(Value g);
   void emitWeights(int64_t from, int64_t rows, const Matrix& queries, const PackedMatrix& keys);
-  void emitTile(Value g, Value tile, Value first, int64_t width, const Matrix& keys,
+  /// `keys`: lin_k transposed.
+  void emitTile(Value g, Value tile, Value first, int64_t width, const LeftMatrix& keys,
                 const Matrix& values);
   /// The mean of `state` in chunk g.
   void writeMean(Value g, const Matrix& state, const Matrix& mean);
-  void addChunk(Value g, const Matrix& keys, const PackedMatrix& values, const Matrix& state);
+  void addChunk(Value g, const LeftMatrix& keys, const PackedMatrix& values, const Matrix& state);
 
   MixedChunksOp op;
   const TensorValue* saved;
   Phase phase;
   /// Columns of `left` before the weights: lin_q, and zeros.
   int64_t aligned;
-  Matrix sum, means, scores, left, out;
-  Value keyBuffer, valueBuffer;
+  Matrix sum, means, left;
+  Value keyBuffer, valueBuffer, linKBuffer;
   std::optional<Matrix> reversed;
-  Matrix quadQBuffer, quadKBuffer, linQBuffer, linKBuffer, valuesBuffer;
+  Matrix quadQCopy, quadKCopy, linQCopy, linKCopy, valuesCopy;
 };
 
 /// The bias in reverse order: along a row of weights it is then read forwards.
@@ -87,10 +87,7 @@ void Forward::reverseBias() {
 void Forward::emitWeights(int64_t from, int64_t rows, const Matrix& queries,
                           const PackedMatrix& keys) {
   int64_t columns = from + rows;
-  Matrix block = t.part(scores, 0, rows, 0, columns);
-  t.multiply(t.part(queries, from, rows, 0, size.quad), t.part(keys, 0, size.quad, 0, columns),
-             block, /*accumulate=*/false);
-  SmallVector<Matrix> inputs{block};
+  SmallVector<Matrix> inputs;
   if (reversed) {
     // Element (i, j) is bias(from + i - j), the reversed one's at chunk - 1 - from - i + j.
     Matrix bias = *reversed;
@@ -98,14 +95,15 @@ void Forward::emitWeights(int64_t from, int64_t rows, const Matrix& queries,
     bias.access.strides = {-1, 1};
     inputs.push_back(bias);
   }
-  t.map(inputs, {t.part(left, from, rows, aligned, columns)},
-        [&](ElementwiseBuilder e, ValueRange v) {
-          Value x = e.activation(in.activation, scaled(e, v[0], reversed ? v[1] : Value()));
-          Type i32 = b.getI32Type();
-          Value i = e.addIntegers(e.index(0, i32), e.integer(from, i32)), j = e.index(1, i32);
-          x = e.select(e.atLeast(i, j), x, e.constant(0, t.wide));
-          return SmallVector<Value>{e.cast(x, t.narrow)};
-        });
+  t.multiplyMap(
+      t.part(queries, from, rows, 0, size.quad), t.part(keys, 0, size.quad, 0, columns), inputs,
+      {t.part(left, from, rows, aligned, columns)}, [&](ElementwiseBuilder e, ValueRange v) {
+        Value x = e.activation(in.activation, scaled(e, v[0], reversed ? v[1] : Value()));
+        Type i32 = b.getI32Type();
+        Value i = e.addIntegers(e.index(0, i32), e.integer(from, i32)), j = e.index(1, i32);
+        x = e.select(e.atLeast(i, j), x, e.constant(0, t.wide));
+        return SmallVector<Value>{e.cast(x, t.narrow)};
+      });
 }
 
 void Forward::writeMean(Value g, const Matrix& state, const Matrix& mean) {
@@ -115,14 +113,14 @@ void Forward::writeMean(Value g, const Matrix& state, const Matrix& mean) {
         });
 }
 
-void Forward::addChunk(Value g, const Matrix& keys, const PackedMatrix& values,
+void Forward::addChunk(Value g, const LeftMatrix& keys, const PackedMatrix& values,
                        const Matrix& state) {
   // Nobody reads the sum after the last chunk.
   b.ifThen(b.lessThan(g, b.constant(size.chunks - 1)),
-           [&] { t.multiply(keys.transposed(), values, state, /*accumulate=*/true); });
+           [&] { t.multiply(keys, values, state, /*accumulate=*/true); });
 }
 
-void Forward::emitTile(Value g, Value tile, Value first, int64_t width, const Matrix& keys,
+void Forward::emitTile(Value g, Value tile, Value first, int64_t width, const LeftMatrix& keys,
                        const Matrix& values) {
   Value zero = b.constant(0);
   Matrix read = t.part(means, 0, size.lin, 0, width), state;
@@ -137,12 +135,16 @@ void Forward::emitTile(Value g, Value tile, Value first, int64_t width, const Ma
   const TensorValue* result = resultOf(f, op.getResult());
   if (result) {
     Matrix target = t.part(chunkOf(*result, g), zero, size.chunk, first, width);
+    Matrix next = t.part(values, zero, size.chunk, b.add(first, width), width);
     forRowBlocks([&](int64_t from, int64_t rows) {
       int64_t steps = aligned + from + rows;
-      Matrix block = t.part(out, 0, rows, 0, width);
-      t.multiply(t.part(left, from, rows, 0, steps), t.part(right, 0, steps, 0, width), block,
-                 /*accumulate=*/false);
-      t.copy(block, t.part(target, from, rows, 0, width));
+      t.multiplyMap(
+          t.part(left, from, rows, 0, steps), t.part(right, 0, steps, 0, width), {},
+          {t.part(target, from, rows, 0, width)},
+          [&](ElementwiseBuilder e, ValueRange v) {
+            return SmallVector<Value>{e.cast(v[0], t.narrow)};
+          },
+          t.part(next, from, rows, 0, width));
     });
   }
   if (phase == Phase::All) addChunk(g, keys, t.part(right, aligned, size.chunk, 0, width), state);
@@ -154,24 +156,26 @@ LogicalResult Forward::emitSums(Value batchRow, Value first, int64_t width) {
   t.fill(state, 0);
   b.loop(0, size.chunks, 1, [&](Value g) {
     writeMean(g, state, t.part(meansOf(*saved, g), b.constant(0), size.lin, first, width));
-    Matrix keys = chunkOf(f.tensors[in.linK], g, linKBuffer),
-           values = chunkOf(f.tensors[in.v], g, valuesBuffer, first, width);
-    addChunk(g, keys, t.pack(valueBuffer, values), state);
+    Matrix keys = chunkOf(f.tensors[in.linK], g, linKCopy),
+           values = chunkOf(f.tensors[in.v], g, valuesCopy, first, width);
+    addChunk(g, keys.transposed(), t.pack(valueBuffer, values), state);
   });
   return t.status;
 }
 
 void Forward::emitChunk(Value g) {
-  Matrix quadQ = chunkOf(f.tensors[in.quadQ], g, quadQBuffer),
-         quadK = chunkOf(f.tensors[in.quadK], g, quadKBuffer),
-         linQ = chunkOf(f.tensors[in.linQ], g, linQBuffer),
-         linK = chunkOf(f.tensors[in.linK], g, linKBuffer),
-         values = chunkOf(f.tensors[in.v], g, valuesBuffer);
+  Matrix quadQ = chunkOf(f.tensors[in.quadQ], g, quadQCopy),
+         quadK = chunkOf(f.tensors[in.quadK], g, quadKCopy),
+         linQ = chunkOf(f.tensors[in.linQ], g, linQCopy),
+         linK = chunkOf(f.tensors[in.linK], g, linKCopy),
+         values = chunkOf(f.tensors[in.v], g, valuesCopy);
   PackedMatrix keys = t.pack(keyBuffer, quadK.transposed());
   forRowBlocks([&](int64_t from, int64_t rows) { emitWeights(from, rows, quadQ, keys); });
   t.copy(linQ, t.part(left, 0, size.chunk, 0, size.lin));
+  LeftMatrix keysOfSum = linK.transposed();
+  if (phase == Phase::All) keysOfSum = t.packLeft(linKBuffer, keysOfSum.source);
   forTiles([&](Value tile, Value first, int64_t width) {
-    emitTile(g, tile, first, width, linK, values);
+    emitTile(g, tile, first, width, keysOfSum, values);
   });
 }
 

@@ -123,7 +123,8 @@ void Backward::emitWeights(const Chunk& chunk) {
     if (bias) inputs.push_back(t.part(bias->transposed(), from, rows, from, columns));
     t.multiplyMap(
         t.part(chunk.quadK, from, rows, 0, size.quad), t.part(right, 0, size.quad, from, columns),
-        inputs, {t.part(left, from, rows, from, columns), t.part(scores, from, rows, from, columns)},
+        inputs,
+        {t.part(left, from, rows, from, columns), t.part(scores, from, rows, from, columns)},
         [&](ElementwiseBuilder e, ValueRange v) {
           Value x = e.activation(in.activation, scaled(e, v[0], bias ? v[1] : Value()));
           x = e.select(isVisible(e), x, e.constant(0, t.wide));
@@ -157,25 +158,23 @@ void Backward::emitTile(const Chunk& chunk, const std::optional<LeftMatrix>& que
     Matrix next = t.part(chunk.cotangents, zero, size.chunk, b.add(first, width), width);
     forRowBlocks([&](int64_t from, int64_t rows) {
       // Queries before the block don't see its keys.
-      t.multiplyMap(t.part(left, from, rows, from, depth - from),
-                    t.part(right, from, depth - from, 0, width), {},
-                    {t.part(target, from, rows, 0, width)},
-                    [&](ElementwiseBuilder e, ValueRange v) { return rounded(e, v); },
-                    t.part(next, from, rows, 0, width));
+      t.multiplyMap(
+          t.part(left, from, rows, from, depth - from), t.part(right, from, depth - from, 0, width),
+          {}, {t.part(target, from, rows, 0, width)},
+          [&](ElementwiseBuilder e, ValueRange v) { return rounded(e, v); },
+          t.part(next, from, rows, 0, width));
     });
   }
   if (!queries) return;
   // In the first chunk nothing was read.
-  b.ifThen(b.lessThan(zero, chunk.g), [&] {
-    carry(chunk.g, *queries, t.part(right, 0, size.chunk, 0, width), carried);
-  });
+  b.ifThen(b.lessThan(zero, chunk.g),
+           [&] { carry(chunk.g, *queries, t.part(right, 0, size.chunk, 0, width), carried); });
 }
 
 void Backward::carry(Value g, const LeftMatrix& queries, const PackedMatrix& cotangent,
                      const Matrix& carried) {
-  t.multiplyMap(queries, cotangent,
-                {carried, t.uniform(meanScale(g), size.lin, carried.columns)}, {carried},
-                [&](ElementwiseBuilder e, ValueRange v) {
+  t.multiplyMap(queries, cotangent, {carried, t.uniform(meanScale(g), size.lin, carried.columns)},
+                {carried}, [&](ElementwiseBuilder e, ValueRange v) {
                   return SmallVector<Value>{e.add(v[1], e.mul(v[0], v[2]))};
                 });
 }

@@ -214,8 +214,8 @@ LoopNest ThreadMatrices::nestOf(Block& block, ArrayRef<Matrix> inputs, ArrayRef<
 
 void ThreadMatrices::map(ArrayRef<Matrix> inputs, ArrayRef<Matrix> outputs, Body body) {
   Region region;
-  check(emitLoopNest(
-      b, nestOf(region.emplaceBlock(), inputs, outputs, /*readsOutputs=*/false, body)));
+  check(emitLoopNest(b,
+                     nestOf(region.emplaceBlock(), inputs, outputs, /*readsOutputs=*/false, body)));
 }
 
 void ThreadMatrices::reduce(ArrayRef<Matrix> inputs, ArrayRef<Matrix> outputs, Body body) {
@@ -251,8 +251,7 @@ void ThreadMatrices::multiplyMap(const LeftMatrix& left, const PackedMatrix& rig
   SmallVector<Matrix> all{sums};
   all.append(inputs.begin(), inputs.end());
   Region region;
-  LoopNest nest =
-      nestOf(region.emplaceBlock(), all, outputs, /*readsOutputs=*/false, body);
+  LoopNest nest = nestOf(region.emplaceBlock(), all, outputs, /*readsOutputs=*/false, body);
   Product p = product(left.source, right.source, sums);
   p.packedLeft = left.operand;
   ProductEpilogue epilogue;

@@ -89,9 +89,9 @@ class ThreadMatrices {
 
   using Body = llvm::function_ref<llvm::SmallVector<mlir::Value>(ElementwiseBuilder e,
                                                                  mlir::ValueRange inputs)>;
-  /// outputs = body(left * right, inputs), as map() has it, with the product's elements in the first
-  /// cache at most. With matrix tiles `next`, with a row for each of the product's and some elements
-  /// for each of its columns, is fetched to the second cache meanwhile.
+  /// outputs = body(left * right, inputs), as map() has it, with the product's elements in the
+  /// first cache at most. With matrix tiles `next`, with a row for each of the product's and some
+  /// elements for each of its columns, is fetched to the second cache meanwhile.
   void multiplyMap(const LeftMatrix& left, const PackedMatrix& right, llvm::ArrayRef<Matrix> inputs,
                    llvm::ArrayRef<Matrix> outputs, Body body,
                    std::optional<Matrix> next = std::nullopt);
@@ -113,8 +113,8 @@ class ThreadMatrices {
   Product product(const Matrix& left, const Matrix& right, const Matrix& sums);
   void fetch(const ProductBlock& block, int64_t columns, const Matrix& next);
   Matrix scratchAt(mlir::Value offset, mlir::Type element, int64_t rows, int64_t columns);
-  LoopNest nestOf(mlir::Block& block, llvm::ArrayRef<Matrix> inputs,
-                  llvm::ArrayRef<Matrix> outputs, bool readsOutputs, Body body);
+  LoopNest nestOf(mlir::Block& block, llvm::ArrayRef<Matrix> inputs, llvm::ArrayRef<Matrix> outputs,
+                  bool readsOutputs, Body body);
   void check(mlir::LogicalResult result) {
     if (failed(result)) status = mlir::failure();
   }
