@@ -4,6 +4,7 @@
 // A slice of the product's columns is the same elements, so steps on different parts of the columns
 // can share a product: its columns fall into segments, each with the region of its steps.
 
+#include "compiler/conversion/cpu/fused_nest.h"
 #include "compiler/conversion/cpu/rows_emitter.h"
 #include "mlir/Dialect/Arith/IR/Arith.h"
 #include "mlir/Dialect/Linalg/IR/Linalg.h"
@@ -318,21 +319,8 @@ FailureOr<LoopNest> RowsEmitter::segmentNest(Operation* product, size_t segment,
                                              const RowBlock& rowBlock) {
   const FusedSteps& epilogue = epilogues.find(product)->second;
   int64_t to = epilogue.ends[segment], from = segment ? epilogue.ends[segment - 1] : 0;
-  LoopNest fused;
-  fused.captured = &f.scalars;
   ownBlocks.push_back(std::make_unique<Block>());
-  Block& block = *ownBlocks.back();
-  OpBuilder builder(b.getContext());
-  builder.setInsertionPointToEnd(&block);
-  IRMapping map;
-  DenseMap<Value, Value> values;  // of the product and of steps
-  Value sums = product->getResult(0);
-  Type compute = f.tensors[sums].element;
-  values[sums] = block.addArgument(compute, b.getLoc());
-  Access ofSums;
-  ofSums.element = compute;
-  ofSums.strides.assign(rows.size() + 1, 0);
-  fused.inputs.push_back(ofSums);
+  FusedNest fused(b, *ownBlocks.back(), f.scalars);
   auto inSegment = [&](Access access, int64_t start) {
     if (access.isScalar()) return access;
     int64_t row = access.strides[split], column = access.strides.back();
@@ -345,93 +333,41 @@ FailureOr<LoopNest> RowsEmitter::segmentNest(Operation* product, size_t segment,
     Operation* op = value.getDefiningOp();
     return op && llvm::is_contained(views, op) ? rootOf(op->getOperand(0)) : value;
   };
-  struct Read {
-    Value value;
-    AffineMap map;
-    int64_t start;
-    Value argument;
-  };
-  SmallVector<Read> reads;
-  SmallVector<std::pair<LoopOutput, Value>> stores;
-  auto store = [&](Value value, const LoopNest& nest, unsigned i, int64_t start) {
-    if (!isReadElsewhere(value, product)) return;
-    LoopOutput output;
-    output.access = inSegment(nest.outputs[i].access, start);
-    stores.emplace_back(output, values[value]);
-  };
-  {
-    FailureOr<LoopNest> nest = genericNest(cast<linalg::GenericOp>(product));
-    if (failed(nest)) return failure();
-    LoopNest mine = toBlock(*nest, rowBlock);
+  Value sums = product->getResult(0);
+  FailureOr<LoopNest> nest = genericNest(cast<linalg::GenericOp>(product));
+  if (failed(nest)) return failure();
+  LoopNest whole = toBlock(*nest, rowBlock);
+  Access ofSums;
+  ofSums.element = f.tensors[sums].element;
+  ofSums.strides.assign(rows.size() + 1, 0);
+  fused.addValue(sums, ofSums);
+  if (isReadElsewhere(sums, product)) {
     // Columns are the dimension that C walks by unit stride.
-    Access& access = mine.outputs[0].access;
-    auto map = cast<linalg::GenericOp>(product).getMatchingIndexingMap(
-        cast<linalg::GenericOp>(product).getDpsInitOperand(0));
+    Access access = whole.outputs[0].access;
+    AffineMap map =
+        cast<linalg::GenericOp>(product).getIndexingMapMatchingResult(cast<OpResult>(sums));
     size_t column = cast<AffineDimExpr>(map.getResults().back()).getPosition();
-    access.strides = [&] {
-      SmallVector<int64_t> strides(access.strides.begin(), access.strides.begin() + rows.size());
-      strides.push_back(access.strides[rows.size() + column - rowRank]);
-      return strides;
-    }();
-    fused.dims.assign(mine.dims.begin(), mine.dims.begin() + rows.size());
-    store(sums, mine, 0, 0);
+    int64_t stride = access.strides[rows.size() + column - rowRank];
+    access.strides.truncate(rows.size());
+    access.strides.push_back(stride);
+    fused.store(sums, inSegment(access, 0));
   }
   for (const FusedStep& step : epilogue.steps) {
     if (step.from >= to || step.to <= from) continue;
     linalg::GenericOp op = step.op;
-    FailureOr<LoopNest> nest = genericNest(op);
+    nest = genericNest(op);
     if (failed(nest)) return failure();
     LoopNest mine = toBlock(*nest, rowBlock);
-    for (OpOperand* operand : op.getDpsInputOperands()) {
-      Value argument = op.getMatchingBlockArgument(operand);
-      if (Value here = values.lookup(rootOf(operand->get()))) {
-        map.map(argument, here);
-        continue;
-      }
-      Read read{operand->get(), op.getMatchingIndexingMap(operand), step.from, Value()};
-      auto known = llvm::find_if(reads, [&](const Read& other) {
-        return other.value == read.value && other.map == read.map && other.start == read.start;
-      });
-      if (known == reads.end()) {
-        read.argument = block.addArgument(argument.getType(), b.getLoc());
-        fused.inputs.push_back(inSegment(mine.inputs[operand->getOperandNumber()], step.from));
-        reads.push_back(read);
-        known = reads.end() - 1;
-      }
-      map.map(argument, known->argument);
-    }
-    for (OpResult result : op->getResults()) {
-      if (!rowSums.contains(op)) break;
-      // Read, and stored below, at each row.
-      BlockArgument sum = op.getRegionOutputArgs()[result.getResultNumber()];
-      map.map(sum, block.addArgument(sum.getType(), b.getLoc()));
-      fused.inputs.push_back(inSegment(mine.outputs[result.getResultNumber()].access, step.from));
-    }
-    for (Operation& inner : op.getBody()->without_terminator()) {
-      Operation* copy = builder.clone(inner, map);
-      auto index = dyn_cast<linalg::IndexOp>(copy);
-      if (!index || index.getDim() != rowRank || step.from == 0) continue;
-      Value start = arith::ConstantIndexOp::create(builder, b.getLoc(), step.from);
-      map.map(inner.getResult(0),
-              Value(arith::SubIOp::create(builder, b.getLoc(), index.getResult(), start)));
-    }
-    for (auto [i, yielded] : llvm::enumerate(op.getBody()->getTerminator()->getOperands())) {
-      values[op.getResult(i)] = map.lookupOrDefault(yielded);
-      store(op.getResult(i), mine, i, step.from);
-    }
+    auto access = [&](const Access& own) { return inSegment(own, step.from); };
+    fused.addStep(op, mine, {access, rootOf, static_cast<int64_t>(rowRank), step.from},
+                  rowSums.contains(op));
+    for (OpResult result : op->getResults())
+      if (isReadElsewhere(result, product))
+        fused.store(result, access(mine.outputs[result.getResultNumber()].access));
   }
-  SmallVector<Value> results;
-  for (auto& [output, value] : stores) {
-    block.addArgument(output.access.element, b.getLoc());
-    fused.outputs.push_back(output);
-    results.push_back(value);
-  }
-  linalg::YieldOp::create(builder, b.getLoc(), results);
-  fused.body = &block;
-  LoopDim column;
-  column.source = static_cast<int64_t>(rowRank);
-  fused.dims.push_back(column);
-  return fused;
+  SmallVector<LoopDim> dims(whole.dims.begin(), whole.dims.begin() + rows.size());
+  dims.emplace_back().source = static_cast<int64_t>(rowRank);
+  return fused.finish(dims);
 }
 
 LogicalResult RowsEmitter::emitWithEpilogue(Product product, Operation* op,
