@@ -186,6 +186,7 @@ void Backward::sumOverFeatures(const Chunk& chunk, Value first, int64_t width) {
     t.multiply(a, right, sums, /*accumulate=*/true);
   };
   auto round = [&](ElementwiseBuilder e, ValueRange v) { return rounded(e, v); };
+  // The second one stands for its shape: where it came from doesn't matter once it is packed.
   Matrix cotangent = t.part(chunk.cotangents, zero, size.chunk, first, width),
          ofSum = t.part(sumRounded, 0, size.lin, 0, width);
   PackedMatrix cotangents = t.packed(cotangentBuffer, cotangent.transposed()),

@@ -245,5 +245,24 @@ TEST_P(StreamedTest, Scans) {
     }
 }
 
+// Results of products that one thread computes, with a last chunk that is short.
+TEST_P(StreamedTest, MixedChunks) {
+  const char* text = R"(
+!x = tensor<8x96x64xf32>
+!m = tensor<8x2x64x64xf32>
+func.func @k(%q: !x, %k: !x, %ql: !x, %kl: !x, %v: !x, %m: !m, %d: !x) -> (!x $S, !x $S, !x $S, !x $S, !x $S)
+    attributes {weir.kernel, weir.row_rank = 0 : i64} {
+  %g:5 = weir.mixed_chunks_vjp quad(%q, %k) lin(%ql, %kl) value(%v) means(%m) cotangent(%d) chunk(64) kernel("relu_squared")
+      : (!x, !x, !x, !x, !x, !m, !x) -> (!x, !x, !x, !x, !x)
+  return %g#0, %g#1, %g#2, %g#3, %g#4 : !x, !x, !x, !x, !x
+})";
+  int64_t size = 8 * 96 * 64;
+  std::vector<std::vector<float>> inputs;
+  for (int i = 0; i < 7; ++i)
+    inputs.push_back(randomValues(i == 5 ? 8 * 2 * 64 * 64 : size, i + 1));
+  expectSameBits(text, GetParam(), inputs, std::vector<int64_t>(5, 4 * size), "mixed chunks");
+  EXPECT_GT(streamedStores(text, GetParam()), 0);
+}
+
 }  // namespace
 }  // namespace weir

@@ -6,6 +6,7 @@
 //   PackedMatrix packed = t.pack(buffer, rightOperand);
 //   t.multiply(left, packed, c, /*accumulate=*/false);
 //   t.map({c}, {rounded}, [](ElementwiseBuilder e, ValueRange v) { ... });
+//   t.multiplyMap(left, packed, {}, {rounded}, [](ElementwiseBuilder e, ValueRange v) { ... });
 
 #ifndef WEIR_COMPILER_CONVERSION_CPU_THREAD_MATRICES_H_
 #define WEIR_COMPILER_CONVERSION_CPU_THREAD_MATRICES_H_
