@@ -78,6 +78,14 @@ class EntryPlanner {
     return {newBuffer(space, index, type), 0, strides};
   }
   Place newArenaPlace(Type type) { return newPlace(Space::kArena, 0, type); }
+  /// The type of the memory for a value in the arena. Rows of what is written past the caches begin
+  /// at lines, unless a view may need them together.
+  static Type storageOf(Value value) {
+    bool mayAlign = value.getDefiningOp<LaunchOp>() &&
+                    byteSize(value.getType()) >= kStreamedBytes &&
+                    llvm::all_of(value.getUsers(), llvm::IsaPred<LaunchOp>);
+    return mayAlign ? withAlignedRows(cast<RankedTensorType>(value.getType())) : value.getType();
+  }
 
   /// Has `value` written to `place` by whoever computes it; false (and nothing changed) if that
   /// can't be.
@@ -408,7 +416,7 @@ void EntryPlanner::placeParts() {
     if (!isa<LaunchOp, tensor::ConcatOp, tensor::InsertSliceOp, tensor::EmptyOp>(op)) continue;
     if (auto concat = dyn_cast<tensor::ConcatOp>(op)) placeConcatAround(concat);
     for (Value result : op->getResults()) {
-      if (!places.count(result)) place(result, newArenaPlace(result.getType()));
+      if (!places.count(result)) place(result, newArenaPlace(storageOf(result)));
       // An empty tensor that several ops write into.
       if (!places.count(result)) places[result] = newArenaPlace(result.getType());
     }

@@ -2,6 +2,9 @@
 
 #include "mlir/IR/Matchers.h"
 
+#include "compiler/transforms/op_kinds.h"
+#include "compiler/transforms/plan_arena.h"
+
 namespace weir {
 
 using namespace mlir;
@@ -20,6 +23,15 @@ bool isRowMajor(ArrayRef<int64_t> shape, ArrayRef<int64_t> strides) {
     if (shape[d] != 1 && strides[d] != dense[d]) return false;
   }
   return true;
+}
+
+RankedTensorType withAlignedRows(RankedTensorType type) {
+  constexpr int64_t kLeastLines = 8;
+  int64_t element = byteSize(type.getElementType());
+  SmallVector<int64_t> shape(type.getShape());
+  if (type.getRank() < 2 || shape.back() * element < kLeastLines * kArenaAlignment) return type;
+  shape.back() = llvm::alignTo(shape.back(), kArenaAlignment / element);
+  return RankedTensorType::get(shape, type.getElementType());
 }
 
 std::optional<SmallVector<int64_t>> joinDimensions(ArrayRef<int64_t> shape,

@@ -28,6 +28,10 @@ llvm::SmallVector<int64_t> rowMajorStrides(llvm::ArrayRef<int64_t> shape);
 /// don't count.
 bool isRowMajor(llvm::ArrayRef<int64_t> shape, llvm::ArrayRef<int64_t> strides);
 
+/// The type with its rows lengthened to whole lines of the caches where they are long: few bytes
+/// more.
+mlir::RankedTensorType withAlignedRows(mlir::RankedTensorType type);
+
 /// Groups of dimensions joined into one each; nothing if elements of a group are not evenly spaced.
 std::optional<llvm::SmallVector<int64_t>> joinDimensions(
     llvm::ArrayRef<int64_t> shape, llvm::ArrayRef<int64_t> strides,

@@ -180,3 +180,52 @@ func.func @large(%x: tensor<1048576xf32> {weir.input = "x"}, %s: tensor<3xf32> {
   %3 = weir.launch @add(%x, %v) : (tensor<1048576xf32>, tensor<1048576xf32>) -> tensor<1048576xf32>
   return %0, %2, %3 : tensor<1048576xf32>, tensor<1048579xf32>, tensor<1048576xf32>
 }
+
+// -----
+
+// Rows of large intermediate tensors begin at lines of the caches; those of outputs, and where rows
+// are joined, don't.
+#id = affine_map<(d0, d1) -> (d0, d1)>
+func.func private @k(%x: tensor<1024x1365xf32>) -> tensor<1024x1365xf32>
+    attributes {weir.kernel, weir.row_rank = 2 : i64} {
+  %e = tensor.empty() : tensor<1024x1365xf32>
+  %y = linalg.generic {indexing_maps = [#id, #id], iterator_types = ["parallel", "parallel"]}
+      ins(%x : tensor<1024x1365xf32>) outs(%e : tensor<1024x1365xf32>) {
+  ^bb0(%in: f32, %out: f32):
+    %m = math.exp %in : f32
+    linalg.yield %m : f32
+  } -> tensor<1024x1365xf32>
+  return %y : tensor<1024x1365xf32>
+}
+// CHECK-LABEL: @rows
+// CHECK-SAME: weir.arena_bytes = 5636096
+// CHECK: weir.launch @[[FIRST:.*]](%{{.*}}) {buffers = ["input 0", "arena + 0"]}
+// CHECK: weir.launch @[[SECOND:.*]](%{{.*}}) {buffers = ["arena + 0", "output 0"]}
+// CHECK: weir.launch @[[DENSE:.*]](%{{.*}}) {buffers = ["input 0", "arena + 0"]}
+// CHECK: func.func private @[[FIRST]](%{{[a-z0-9]*}}: tensor<1024x1365xf32>)
+// CHECK-SAME: -> (tensor<1024x1365xf32> {weir.streamed, weir.strides = array<i64: 1376, 1>})
+// CHECK: func.func private @[[SECOND]](%{{[a-z0-9]*}}: tensor<1024x1365xf32> {weir.strides = array<i64: 1376, 1>})
+// CHECK-SAME: -> (tensor<1024x1365xf32> {weir.streamed})
+// CHECK: func.func private @[[DENSE]](%{{[a-z0-9]*}}: tensor<1024x1365xf32>)
+// CHECK-SAME: -> (tensor<1024x1365xf32> {weir.streamed})
+func.func @rows(%x: tensor<1024x1365xf32> {weir.input = "x"})
+    -> (tensor<1024x1365xf32> {weir.output = "y"}, tensor<512x2730xf32> {weir.output = "z"}) attributes {weir.entry} {
+  %0 = weir.launch @k(%x) : (tensor<1024x1365xf32>) -> tensor<1024x1365xf32>
+  %1 = weir.launch @k(%0) : (tensor<1024x1365xf32>) -> tensor<1024x1365xf32>
+  %2 = weir.launch @k(%x) : (tensor<1024x1365xf32>) -> tensor<1024x1365xf32>
+  %all = tensor.collapse_shape %2 [[0, 1]] : tensor<1024x1365xf32> into tensor<1397760xf32>
+  %two = tensor.expand_shape %all [[0, 1]] output_shape [512, 2730] : tensor<1397760xf32> into tensor<512x2730xf32>
+  %3 = weir.launch @l(%two) : (tensor<512x2730xf32>) -> tensor<512x2730xf32>
+  return %1, %3 : tensor<1024x1365xf32>, tensor<512x2730xf32>
+}
+func.func private @l(%x: tensor<512x2730xf32>) -> tensor<512x2730xf32>
+    attributes {weir.kernel, weir.row_rank = 2 : i64} {
+  %e = tensor.empty() : tensor<512x2730xf32>
+  %y = linalg.generic {indexing_maps = [#id, #id], iterator_types = ["parallel", "parallel"]}
+      ins(%x : tensor<512x2730xf32>) outs(%e : tensor<512x2730xf32>) {
+  ^bb0(%in: f32, %out: f32):
+    %m = math.sin %in : f32
+    linalg.yield %m : f32
+  } -> tensor<512x2730xf32>
+  return %y : tensor<512x2730xf32>
+}
