@@ -1,6 +1,7 @@
 // Results with `weir.streamed`: the same bits as without, by stores past the caches.
 
 #include <array>
+#include <tuple>
 
 #include "compiler/conversion/cpu/kernel_runner.h"
 #include "compiler/conversion/cpu/test_util.h"
@@ -262,6 +263,65 @@ func.func @k(%q: !x, %k: !x, %ql: !x, %kl: !x, %v: !x, %m: !m, %d: !x) -> (!x $S
     inputs.push_back(randomValues(i == 5 ? 8 * 2 * 64 * 64 : size, i + 1));
   expectSameBits(text, GetParam(), inputs, std::vector<int64_t>(5, 4 * size), "mixed chunks");
   EXPECT_GT(streamedStores(text, GetParam()), 0);
+}
+
+const char* const kGated = R"(
+#id = affine_map<(i, j) -> (i, j)>
+func.func @k(%x: tensor<$Mx$Kxf32>, %w: tensor<$Nx$Kxf32>, %gate: tensor<$Mx$Nxf32>)
+    -> (tensor<$Mx$Nxf32> {$A}, tensor<$Mx$Nxbf16> {$B}) attributes {weir.kernel, weir.row_rank = 1 : i64} {
+  %zero = arith.constant 0.0 : f32
+  %e = tensor.empty() : tensor<$Mx$Nxf32>
+  %e16 = tensor.empty() : tensor<$Mx$Nxbf16>
+  %f = linalg.fill ins(%zero : f32) outs(%e : tensor<$Mx$Nxf32>) -> tensor<$Mx$Nxf32>
+  %c = linalg.generic {indexing_maps = [affine_map<(i, j, k) -> (i, k)>, affine_map<(i, j, k) -> (j, k)>, affine_map<(i, j, k) -> (i, j)>],
+      iterator_types = ["parallel", "parallel", "reduction"]}
+      ins(%x, %w : tensor<$Mx$Kxf32>, tensor<$Nx$Kxf32>) outs(%f : tensor<$Mx$Nxf32>) {
+  ^bb0(%a: f32, %b: f32, %o: f32):
+    %p = arith.mulf %a, %b : f32
+    %s = arith.addf %o, %p : f32
+    linalg.yield %s : f32
+  } -> tensor<$Mx$Nxf32>
+  %r:2 = linalg.generic {indexing_maps = [#id, #id, #id, #id], iterator_types = ["parallel", "parallel"]}
+      ins(%c, %gate : tensor<$Mx$Nxf32>, tensor<$Mx$Nxf32>) outs(%e, %e16 : tensor<$Mx$Nxf32>, tensor<$Mx$Nxbf16>) {
+  ^bb0(%a: f32, %b: f32, %o: f32, %q: bf16):
+    %p = arith.mulf %a, %b : f32
+    %t = arith.truncf %p : f32 to bf16
+    linalg.yield %p, %t : f32, bf16
+  } -> (tensor<$Mx$Nxf32>, tensor<$Mx$Nxbf16>)
+  return %r#0, %r#1 : tensor<$Mx$Nxf32>, tensor<$Mx$Nxbf16>
+})";
+
+/// The epilogue of a product with rows that begin at lines: the same bits as in rows one after the
+/// other, and none in between.
+TEST_P(StreamedTest, RowsOfLines) {
+  const int64_t m = 67, k = 256;
+  for (int64_t n : {int64_t(8), int64_t(45), int64_t(533), int64_t(1365)}) {
+    auto x = randomValues(m * k, 1), w = randomValues(n * k, 2), gate = randomValues(m * n, 3);
+    std::string text = fill(kGated, {{'M', m}, {'N', n}, {'K', k}});
+    auto rows = [&](int64_t wide, int64_t narrow, const std::string& streamed, int threads) {
+      auto strides = [&](int64_t row) {
+        return "weir.strides = array<i64: " + std::to_string(row) + ", 1>" + streamed;
+      };
+      auto kernel = LoadedKernel::create(
+          replaced(replaced(text, "$A", strides(wide)), "$B", strides(narrow)), GetParam());
+      Aligned first(4 * m * wide), second(2 * m * narrow);
+      if (kernel)
+        kernel->run({x.data(), w.data(), gate.data(), first.data(), second.data()}, threads);
+      std::vector<std::string> results;
+      for (auto [bytes, part, whole] :
+           {std::tuple(first.written(), 4 * n, 4 * wide), {second.written(), 2 * n, 2 * narrow}})
+        for (int64_t i = 0; i < m; ++i) {
+          results.push_back(bytes.substr(i * whole, part));
+          EXPECT_EQ(bytes.substr(i * whole + part, whole - part),
+                    std::string(whole - part, char(0x7b)));
+        }
+      return results;
+    };
+    std::vector<std::string> expected = rows(n, n, "", 2);
+    for (int threads : {1, 3})
+      EXPECT_EQ(rows((n + 15) / 16 * 16, (n + 31) / 32 * 32, ", weir.streamed", threads), expected)
+          << n;
+  }
 }
 
 }  // namespace
