@@ -1,8 +1,8 @@
 #include "compiler/conversion/cpu/loop_nest.h"
 
 #include "compiler/conversion/cpu/combiners.h"
+#include "compiler/conversion/cpu/nest_accesses.h"
 #include "mlir/Dialect/Arith/IR/Arith.h"
-#include "mlir/Dialect/Linalg/IR/Linalg.h"
 #include "mlir/Dialect/Vector/IR/VectorOps.h"
 
 namespace weir {
@@ -13,68 +13,6 @@ namespace {
 
 /// Bytes of a first cache.
 constexpr int64_t kFirstCache = 48 << 10;
-
-bool usesIndex(Block& body, int64_t dim) {
-  bool used = false;
-  body.walk([&](linalg::IndexOp op) { used |= static_cast<int64_t>(op.getDim()) == dim; });
-  return used;
-}
-
-void forEachAccess(LoopNest& nest, function_ref<void(Access&)> visit) {
-  for (Access& input : nest.inputs) visit(input);
-  for (LoopOutput& output : nest.outputs) {
-    visit(output.access);
-    if (output.init) visit(*output.init);
-  }
-}
-
-int64_t strideOf(const Access& access, size_t dim) {
-  return access.isScalar() ? 0 : access.strides[dim];
-}
-
-}  // namespace
-
-void simplify(LoopNest& nest) {
-  auto erase = [&](size_t dim) {
-    nest.dims.erase(nest.dims.begin() + dim);
-    forEachAccess(nest, [&](Access& access) {
-      if (!access.isScalar()) access.strides.erase(access.strides.begin() + dim);
-    });
-  };
-  for (size_t dim = nest.dims.size(); dim-- > 0;) {
-    const LoopDim& d = nest.dims[dim];
-    bool indexed = d.source >= 0 && usesIndex(*nest.body, d.source);
-    if (d.extent == 1 && !d.size && !indexed && nest.dims.size() > 1) erase(dim);
-  }
-  for (size_t dim = nest.dims.size(); dim-- > 1;) {
-    LoopDim &outer = nest.dims[dim - 1], &inner = nest.dims[dim];
-    if (outer.reduction != inner.reduction || inner.size) continue;
-    if ((outer.source >= 0 && usesIndex(*nest.body, outer.source)) ||
-        (inner.source >= 0 && usesIndex(*nest.body, inner.source)))
-      continue;
-    bool walkAsOne = true;
-    forEachAccess(nest, [&](Access& access) {
-      walkAsOne &= strideOf(access, dim - 1) == strideOf(access, dim) * inner.extent;
-    });
-    if (!walkAsOne) continue;
-    LoopDim merged = inner;
-    merged.extent = outer.extent * inner.extent;
-    merged.source = -1;
-    merged.row = outer.row || inner.row;
-    if (outer.lastSize) merged.lastSize = *outer.lastSize * inner.extent;
-    merged.start = Value();
-    if (outer.size) {
-      OpBuilder builder(outer.size.getContext());
-      builder.setInsertionPointAfterValue(outer.size);
-      Value factor = arith::ConstantIndexOp::create(builder, outer.size.getLoc(), inner.extent);
-      merged.size = arith::MulIOp::create(builder, outer.size.getLoc(), outer.size, factor);
-    }
-    nest.dims[dim] = merged;
-    erase(dim - 1);
-  }
-}
-
-namespace {
 
 /// Emits one nest. A Position holds the element offset of every access as loops are entered.
 class LoopNestEmitter {

@@ -1,6 +1,7 @@
 #include "compiler/conversion/cpu/parallel_nest.h"
 
 #include "compiler/conversion/cpu/combiners.h"
+#include "compiler/conversion/cpu/nest_accesses.h"
 #include "mlir/Dialect/Arith/IR/Arith.h"
 #include "mlir/Dialect/Linalg/IR/Linalg.h"
 
@@ -159,14 +160,9 @@ LogicalResult emitCombination(KernelBuilder& b, const LoopNest& nest,
 
 void restrictDim(KernelBuilder& b, LoopNest& nest, size_t dim, Value from, Value size,
                  int64_t extent) {
-  auto move = [&](Access& access) {
+  forEachAccess(nest, [&](Access& access) {
     if (!access.isScalar()) access.base = b.offset(access.base, from, access.strides[dim]);
-  };
-  for (Access& input : nest.inputs) move(input);
-  for (LoopOutput& output : nest.outputs) {
-    move(output.access);
-    if (output.init) move(*output.init);
-  }
+  });
   LoopDim& d = nest.dims[dim];
   d.start = d.start ? b.add(d.start, from) : from;
   d.extent = extent;
