@@ -156,9 +156,16 @@ const TileFigures& figuresOf(const TiledProduct& p) {
   return p.level == IsaLevel::Avx2 ? kAvx2Figures : kRegisterFigures;
 }
 
-/// Packed operands twice as large come from memory, not from the third cache: three times as
-/// slowly.
+/// Packed operands twice as large come from memory, not from the third cache.
 constexpr double kMemoryBytes = 8e6;
+/// A result twice as large goes to memory.
+constexpr double kResultBytes = 32e6;
+
+/// How many times as slowly `bytes` are read or written as by the third cache: up to three times,
+/// beyond `most`.
+double slowness(double bytes, double most) {
+  return 1 + 2 * std::clamp(bytes / most - 1, 0.0, 1.0);
+}
 
 /// The part of what is used again and again that is no longer in the second cache, if `bytes` pass
 /// by in between.
@@ -168,17 +175,67 @@ double missing(const TileFigures& figures, double bytes) {
 
 double real(int64_t value) { return static_cast<double>(value); }
 
-}  // namespace
+/// How a tiling takes a product apart.
+struct Blocks {
+  Blocks(const TiledProduct& p, const Tiling& t)
+      : steps(stepsOfPart(p, t.parts)),
+        columns(std::min(p.n, t.columns)),
+        rows(std::min(p.m, t.rows)),
+        group(std::min(roundUp(t.group, tileColumnsOf(p)), columns)),
+        visits(divideUp(steps, t.depth)),
+        groups(divideUp(columns, group)),
+        rowBlocks(divideUp(p.m, rows)),
+        columnBlocks(divideUp(p.n, columns)),
+        count(real(rowBlocks * columnBlocks * p.copies)),
+        usedRows(real(p.m) / real(rowBlocks)),
+        tiles(real(divideUp(columns, tileColumnsOf(p))) * real(divideUp(p.m, tileRowsOf(p))) /
+              real(rowBlocks)),
+        sums(usedRows * real(columns * p.sumBytes)),
+        read(usedRows * real(steps * p.leftBytes)),
+        packedOnce(p.fixedRight && columnBlocks == 1 && count > 1 && t.parts == 1),
+        packedAhead(packedOnce || (t.parts > 1 && rowBlocks > 1)) {}
 
-namespace {
+  int64_t steps, columns, rows, group, visits, groups, rowBlocks, columnBlocks;
+  /// Blocks of one part of the sums.
+  double count;
+  /// Of a block, on average: rows, tiles, and bytes of C and of A.
+  double usedRows, tiles, sums, read;
+  /// Whether B is packed once for all blocks, or at least ahead of some, rather than by each for
+  /// some terms at a time.
+  bool packedOnce, packedAhead;
+};
 
-/// Bytes that matrix tiles move in a block of C, with `ahead` if B was packed before.
-void addMatrixBytes(const TiledProduct& p, const Tiling& t, bool ahead, TileWork& work) {
+/// What register tiles do in a block.
+void addRegisterWork(const TiledProduct& p, const Blocks& block, TileWork& work) {
+  const TileFigures& figures = figuresOf(p);
+  auto missed = [&](double bytes) { return missing(figures, bytes); };
+  int64_t tile = tileRowsOf(p), rowTiles = divideUp(block.rows, tile),
+          depth = divideUp(block.steps, block.visits);
+  double bytes = real(p.packedBytes), left = real(rowTiles * tile * depth) * bytes,
+         leftTile = real(tile * depth) * bytes,
+         right = real(roundUp(block.columns, tileColumnsOf(p)) * block.steps) * bytes,
+         rightGroup = real(block.group * depth) * bytes, visits = real(block.visits);
+  double* count = work.count;
+  count[TileWork::kSteps] = block.tiles * real(block.steps);
+  // B comes once for each block of rows, and for each tile of rows if its group doesn't stay; A, if
+  // it doesn't, is written, and read for each group.
+  double between = block.packedAhead ? right + left * visits : right / visits + left;
+  count[TileWork::kFar] =
+      slowness(right, kMemoryBytes) * right *
+          (missed(between) + real(rowTiles - 1) * missed(rightGroup + leftTile)) +
+      left * real(block.visits * (block.groups + 1)) *
+          missed(left + (block.groups > 1 ? rightGroup : leftTile));
+  if (left > figures.nearBytes) count[TileWork::kNear] = 2 * left * visits;
+  count[TileWork::kAgain] =
+      2 * block.sums * real(block.visits - 1) * missed(block.sums + rightGroup);
+  count[p.copiesLeft ? TileWork::kPacked : TileWork::kFar] += block.read;
+}
+
+/// What matrix tiles do in a block.
+void addMatrixWork(const TiledProduct& p, const Tiling& t, const Blocks& block, TileWork& work) {
   auto missed = [](double bytes) { return missing(kMatrixFigures, bytes); };
-  int64_t steps = roundUp(stepsOfPart(p, t.parts), 32),
-          visits = divideUp(steps, roundUp(t.depth, 32)),
-          columns = roundUp(std::min(p.n, t.columns), 32),
-          rows = roundUp(std::min(p.m, t.rows), 32),
+  int64_t steps = roundUp(block.steps, 32), visits = divideUp(steps, roundUp(t.depth, 32)),
+          columns = roundUp(block.columns, 32), rows = roundUp(block.rows, 32),
           group = std::min(roundUp(t.group, 32), columns), groups = divideUp(columns, group);
   double bytes = real(p.packedBytes), depth = real(steps) / real(visits),
          left = real(rows * steps) * bytes, right = real(columns * steps) * bytes;
@@ -187,11 +244,11 @@ void addMatrixBytes(const TiledProduct& p, const Tiling& t, bool ahead, TileWork
          visitLeft = groups > 1 ? left : real(rows) * depth * bytes,
          sums = visits > 1 ? real(rows * group * 4) : 0;
   double* count = work.count;
+  count[TileWork::kSteps] =
+      block.tiles * (real(steps / 32) * (kLoadShare + (1 - kLoadShare) * real(p.multiplications)));
   // Packed B comes once for each block, and for each tile of rows if its group doesn't stay.
-  if (ahead) {
-    double fromMemory = 1 + 2 * std::clamp(right / kMemoryBytes - 1, 0.0, 1.0);
-    count[TileWork::kFar] += fromMemory * right * missed(right + left);
-  }
+  if (block.packedAhead)
+    count[TileWork::kFar] += slowness(right, kMemoryBytes) * right * missed(right + left);
   count[TileWork::kFar] +=
       right * real(rows / 32 - 1) * missed(rightGroup + leftTile + 2 * sums * 32 / real(rows));
   // A is written, and read for each group.
@@ -200,73 +257,34 @@ void addMatrixBytes(const TiledProduct& p, const Tiling& t, bool ahead, TileWork
   double again = 2 * real(rows * columns * 4) * real(visits - 1);
   count[TileWork::kAgain] += again;
   count[TileWork::kFar] += again * missed(sums + visitLeft + rightGroup);
+  count[p.leftAlongK ? TileWork::kPacked : TileWork::kTransposed] += block.read;
 }
 
 }  // namespace
 
 TileWork workOf(const TiledProduct& p, const Tiling& t, int64_t threads) {
-  const TileFigures& figures = figuresOf(p);
-  auto missed = [&](double bytes) { return missing(figures, bytes); };
-  int64_t tile = tileRowsOf(p), width = tileColumnsOf(p);
-  int64_t steps = stepsOfPart(p, t.parts), columns = std::min(p.n, t.columns),
-          rows = std::min(p.m, t.rows), group = std::min(roundUp(t.group, width), columns),
-          padded = p.matrixTiles ? roundUp(steps, 32) : steps;
-  int64_t visits = divideUp(steps, t.depth), depth = divideUp(padded, visits);
-  int64_t rowBlocks = divideUp(p.m, rows), columnBlocks = divideUp(p.n, columns),
-          groups = divideUp(columns, group), rowTiles = divideUp(rows, tile);
-  // Blocks are counted for one part of the sums; a worker takes all blocks of a part.
-  double blocks = real(rowBlocks * columnBlocks * p.copies), parts = real(t.parts);
-  double tasks = t.parts > 1 ? parts : blocks;
-  // A block, on average.
-  double usedRows = real(p.m) / real(rowBlocks),
-         tiles = real(divideUp(columns, width)) * real(divideUp(p.m, tile)) / real(rowBlocks);
-  double bytes = real(p.packedBytes), left = real(rowTiles * tile * depth) * bytes,
-         leftTile = real(tile * depth) * bytes,
-         right = real(roundUp(columns, width) * padded) * bytes,
-         rightGroup = real(group * depth) * bytes;
-  double sums = usedRows * real(columns * p.sumBytes);
+  Blocks block(p, t);
   TileWork work;
   double* count = work.count;
-  count[TileWork::kSteps] =
-      tiles * (p.matrixTiles
-                   ? real(padded / 32) * (kLoadShare + (1 - kLoadShare) * real(p.multiplications))
-                   : real(padded));
-  // B is packed ahead of the blocks, or by each for some terms at a time. It comes once for each
-  // block of rows, and for each tile of rows if its group doesn't stay; A, if
-  // it doesn't, is written, and read for each group.
-  bool once = p.fixedRight && columnBlocks == 1 && blocks > 1 && t.parts == 1;
-  bool ahead = once || (t.parts > 1 && rowBlocks > 1);
-  if (p.matrixTiles) {
-    addMatrixBytes(p, t, ahead, work);
-  } else {
-    double between = ahead ? right + left * real(visits) : right / real(visits) + left;
-    double fromMemory = 1 + 2 * std::clamp(right / kMemoryBytes - 1, 0.0, 1.0);
-    count[TileWork::kFar] =
-        fromMemory * right *
-            (missed(between) + real(rowTiles - 1) * missed(rightGroup + leftTile)) +
-        left * real(visits * (groups + 1)) * missed(left + (groups > 1 ? rightGroup : leftTile));
-    if (left > figures.nearBytes) count[TileWork::kNear] = 2 * left * real(visits);
-    count[TileWork::kAgain] = 2 * sums * real(visits - 1) * missed(sums + rightGroup);
-  }
-  double read = usedRows * real(steps * p.leftBytes);
-  if (!p.matrixTiles && !p.copiesLeft)
-    count[TileWork::kFar] += read;
+  if (p.matrixTiles)
+    addMatrixWork(p, t, block, work);
   else
-    count[p.matrixTiles && !p.leftAlongK ? TileWork::kTransposed : TileWork::kPacked] += read;
-  count[TileWork::kRuns] = p.leftAlongK ? usedRows * real(visits) : real(steps);
-  // What is as large as this goes to memory.
-  double result = real(p.m) * real(p.n * p.sumBytes);
-  count[TileWork::kWritten] = sums * (1 + 2 * std::clamp(result / 32e6 - 1, 0.0, 1.0));
-  count[TileWork::kPieces] = usedRows * real(groups * visits);
-  double turns = std::ceil(tasks / real(threads)) * blocks * parts / tasks;
+    addRegisterWork(p, block, work);
+  count[TileWork::kRuns] = p.leftAlongK ? block.usedRows * real(block.visits) : real(block.steps);
+  count[TileWork::kWritten] =
+      block.sums * slowness(real(p.m) * real(p.n * p.sumBytes), kResultBytes);
+  count[TileWork::kPieces] = block.usedRows * real(block.groups * block.visits);
+  // A worker takes all blocks of a part.
+  double parts = real(t.parts), tasks = t.parts > 1 ? parts : block.count;
+  double turns = std::ceil(tasks / real(threads)) * block.count * parts / tasks;
   for (double& each : work.count) each *= turns;
   // B is packed once, for each part, or for each block.
-  double packs = once ? 1 / real(threads) : t.parts > 1 ? turns / blocks : turns;
+  double packs = block.packedOnce ? 1 / real(threads) : t.parts > 1 ? turns / block.count : turns;
   count[p.rightAlongK ? TileWork::kTransposed : TileWork::kPacked] +=
-      packs * real(columns * steps * p.rightBytes);
+      packs * real(block.columns * block.steps * p.rightBytes);
   if (t.parts > 1)
     count[TileWork::kCombined] = parts * real(p.m * p.n * p.sumBytes) / real(threads);
-  count[TileWork::kRegions] = (tasks > 1) + once + (t.parts > 1);
+  count[TileWork::kRegions] = (tasks > 1) + block.packedOnce + (t.parts > 1);
   return work;
 }
 
