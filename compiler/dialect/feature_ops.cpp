@@ -175,12 +175,13 @@ bool HeadOp::keepsF32Result() { return true; }
 // split
 
 LogicalResult SplitOp::verify() {
-  if (!getPieces()) return verifySizes(*this, getSizeOperands(), getSizes(), getResults().size());
-  if (getPieces()->size() != getResults().size())
-    return emitOpError() << "has " << getPieces()->size() << " pieces for " << getResults().size()
+  std::optional<ArrayRef<int64_t>> pieces = getPieces();
+  if (!pieces) return verifySizes(*this, getSizeOperands(), getSizes(), getResults().size());
+  if (pieces->size() != getResults().size())
+    return emitOpError() << "has " << pieces->size() << " pieces for " << getResults().size()
                          << " results";
   int64_t total = 0;
-  for (int64_t piece : *getPieces()) {
+  for (int64_t piece : *pieces) {
     if (piece <= 0) return emitOpError() << "has a piece of " << piece << " features";
     total += piece;
   }
@@ -193,8 +194,8 @@ LogicalResult SplitOp::verify() {
 LogicalResult SplitOp::inferReturnTypes(MLIRContext*, std::optional<Location>, Adaptor adaptor,
                                         SmallVectorImpl<Type>& inferred) {
   Type x = adaptor.getX().getType();
-  if (adaptor.getPieces()) {
-    for (int64_t piece : *adaptor.getPieces()) inferred.push_back(withFeatures(x, piece));
+  if (std::optional<ArrayRef<int64_t>> pieces = adaptor.getPieces()) {
+    for (int64_t piece : *pieces) inferred.push_back(withFeatures(x, piece));
   } else {
     inferred.append(adaptor.getSizes().getNumResults(), withFeatures(x, kDynamic));
   }
@@ -214,12 +215,13 @@ void SplitOp::bindParameters(ValueRange, ArrayRef<int64_t> sizes) {
 }
 
 Decomposed SplitOp::decomposeOperation(OpBuilder& b) {
-  if (failed(requireDecomposable(*this, getPieces().has_value()))) return failure();
+  std::optional<ArrayRef<int64_t>> pieces = getPieces();
+  if (failed(requireDecomposable(*this, pieces.has_value()))) return failure();
   LinalgBuilder l(b, getLoc());
   unsigned dim = shapeOf(getX()).size() - 1;
   SmallVector<Value> results;
   int64_t offset = 0;
-  for (int64_t piece : *getPieces()) {
+  for (int64_t piece : *pieces) {
     results.push_back(l.sliceDim(getX(), dim, offset, piece));
     offset += piece;
   }

@@ -131,8 +131,8 @@ bool isMultipleOf(Value value, int64_t factor) {
     if (!loop || !loop.getLoopInductionVars()) return false;
     for (auto [variable, from, step] :
          llvm::zip(*loop.getLoopInductionVars(), *loop.getLoopLowerBounds(), *loop.getLoopSteps()))
-      if (variable == value && from.is<Value>() && step.is<Value>())
-        return both(from.get<Value>(), step.get<Value>());
+      if (variable == value && isa<Value>(from) && isa<Value>(step))
+        return both(cast<Value>(from), cast<Value>(step));
     return false;
   }
   return llvm::TypeSwitch<Operation*, bool>(value.getDefiningOp())
