@@ -6,7 +6,7 @@
 
 #include "compiler/conversion/cpu/kernel_runner.h"
 #include "compiler/conversion/cpu/product_case.h"
-#include "compiler/conversion/cpu/test_util.h"
+#include "compiler/conversion/cpu/scan_case.h"
 #include "llvm/Support/Format.h"
 
 namespace weir {
@@ -15,10 +15,10 @@ namespace {
 constexpr int64_t kRows = 8, kLength = 1024, kChunk = 32;
 
 const char* const kPrologue = R"(
-    ^bb0(%k: $T, %x: $T):
-      %x1 = $X %x : $T to f32
+    ^bb0(%k: $E, %x: $E):
+      %x1 = $X %x : $E to f32
       %g = weir.positive %x1 : f32
-      %k1 = $X %k : $T to f32
+      %k1 = $X %k : $E to f32
       %z = weir.sigmoid %k1 : f32
       %b = arith.mulf %z, %g : f32
       %n = arith.negf %k1 : f32
@@ -27,30 +27,30 @@ const char* const kPrologue = R"(
 )";
 
 const char* const kForward = R"(
-func.func @k(%gate: tensor<$S>, %in: tensor<$S>) -> (tensor<$S> {weir.streamed}, tensor<$C>) attributes {weir.kernel, weir.row_rank = 0 : i64} {
+func.func @k(%gate: $S, %in: $S) -> ($S {weir.streamed}, $H) attributes {weir.kernel, weir.row_rank = 0 : i64} {
   %0:3 = weir.scan(%gate, %in) chunk($K) prologue { $P } epilogue {
-    ^bb0(%h: f32, %k0: $T, %x0: $T):
-      %y = $N %h : f32 to $T
-      weir.yield %y : $T
+    ^bb0(%h: f32, %k0: $E, %x0: $E):
+      %y = $Y %h : f32 to $E
+      weir.yield %y : $E
   } {indexing_maps = [$M, $M, $M], iterator_types = ["parallel", "time", "parallel"]}
-    : (tensor<$S>, tensor<$S>) -> (tensor<$S>, tensor<$L>, tensor<$C>)
-  return %0#0, %0#2 : tensor<$S>, tensor<$C>
+    : ($S, $S) -> ($S, $L, $H)
+  return %0#0, %0#2 : $S, $H
 })";
 
 const char* const kBackward = R"(
-func.func @k(%gate: tensor<$S>, %in: tensor<$S>, %states: tensor<$C>, %dy: tensor<$S>) -> (tensor<$S> {weir.streamed}, tensor<$S> {weir.streamed}) attributes {weir.kernel, weir.row_rank = 0 : i64} {
+func.func @k(%gate: $S, %in: $S, %states: $H, %dy: $S) -> ($S {weir.streamed}, $S {weir.streamed}) attributes {weir.kernel, weir.row_rank = 0 : i64} {
   %0:2 = weir.scan_vjp(%gate, %in) states(%states) cotangents(%dy) chunk($K) prologue { $P } adjoint_epilogue {
-    ^bb0(%h: f32, %k0: $T, %x0: $T, %y: $T):
-      %zero = arith.constant 0.0 : $T
-      %dh = $X %y : $T to f32
-      weir.yield %dh, %zero, %zero : f32, $T, $T
+    ^bb0(%h: f32, %k0: $E, %x0: $E, %y: $E):
+      %zero = arith.constant 0.0 : $E
+      %dh = $X %y : $E to f32
+      weir.yield %dh, %zero, %zero : f32, $E, $E
   } adjoint_prologue {
-    ^bb0(%k: $T, %x: $T, %da: f32, %db: f32):
+    ^bb0(%k: $E, %x: $E, %da: f32, %db: f32):
       %one = arith.constant 1.0 : f32
       %zero = arith.constant 0.0 : f32
-      %x1 = $X %x : $T to f32
+      %x1 = $X %x : $E to f32
       %g = weir.positive %x1 : f32
-      %k1 = $X %k : $T to f32
+      %k1 = $X %k : $E to f32
       %z = weir.sigmoid %k1 : f32
       %n = arith.negf %k1 : f32
       %a = weir.sigmoid %n : f32
@@ -67,32 +67,13 @@ func.func @k(%gate: tensor<$S>, %in: tensor<$S>, %states: tensor<$C>, %dy: tenso
       %c = arith.cmpf oge, %x1, %zero : f32
       %slope = arith.select %c, %one, %st : f32
       %dx = arith.mulf %dg, %slope : f32
-      %o1 = $N %dk : f32 to $T
-      %o2 = $N %dx : f32 to $T
-      weir.yield %o1, %o2 : $T, $T
+      %o1 = $Y %dk : f32 to $E
+      %o2 = $Y %dx : f32 to $E
+      weir.yield %o1, %o2 : $E, $E
   } {indexing_maps = [$M, $M, $M], iterator_types = ["parallel", "time", "parallel"]}
-    : (tensor<$S>, tensor<$S>, tensor<$C>, tensor<$S>) -> (tensor<$S>, tensor<$S>)
-  return %0#0, %0#1 : tensor<$S>, tensor<$S>
+    : ($S, $S, $H, $S) -> ($S, $S)
+  return %0#0, %0#1 : $S, $S
 })";
-
-std::string textOf(std::string text, int64_t features, bool narrow) {
-  std::string element = narrow ? "bf16" : "f32", rows = std::to_string(kRows),
-              width = std::to_string(features);
-  std::vector<std::pair<std::string, std::string>> names = {
-      {"$P", kPrologue},
-      {"$S", rows + "x" + std::to_string(kLength) + "x" + width + "x" + element},
-      {"$C", std::to_string(kLength / kChunk) + "x" + rows + "x" + width + "xf32"},
-      {"$L", rows + "x" + width + "xf32"},
-      {"$M", "affine_map<(b, t, d) -> (b, t, d)>"},
-      {"$K", std::to_string(kChunk)},
-      {"$X", narrow ? "arith.extf" : "arith.bitcast"},
-      {"$N", narrow ? "arith.truncf" : "arith.bitcast"},
-      {"$T", element}};
-  for (const auto& [name, value] : names)
-    for (size_t at = 0; (at = text.find(name, at)) != std::string::npos;)
-      text.replace(at, name.size(), value);
-  return text;
-}
 
 double seconds(LoadedKernel& kernel, const std::vector<void*>& buffers) {
   double best = 1e9;
@@ -107,8 +88,12 @@ double seconds(LoadedKernel& kernel, const std::vector<void*>& buffers) {
 
 void run(int64_t features, bool narrow) {
   IsaLevel level = hostLevel();
-  auto forward = LoadedKernel::create(textOf(kForward, features, narrow), level),
-       backward = LoadedKernel::create(textOf(kBackward, features, narrow), level);
+  ScanCase c{kRows, kLength, features, 1, kChunk};
+  c.narrow = narrow;
+  auto load = [&](const char* text) {
+    return LoadedKernel::create(c.kernel(replaced(text, "$P", kPrologue)), level);
+  };
+  auto forward = load(kForward), backward = load(kBackward);
   if (!forward || !backward) return;
   int64_t size = kRows * kLength * features;
   auto k = operandValues(narrow, size, 1), x = operandValues(narrow, size, 2),

@@ -10,17 +10,7 @@ using namespace mlir;
 LogicalResult emitScan(KernelFunction& f, Operation* operation) {
   auto op = cast<ScanOp>(operation);
   op.materializeRegions();
-  ScanOperands s{f,
-                 op,
-                 op.getIterationSizes(),
-                 op.getMaps(),
-                 op.getStateMap(),
-                 op.getTimeDim(),
-                 op.getReverse(),
-                 static_cast<int64_t>(op.getChunk().value_or(kScanChunk)),
-                 {},
-                 {},
-                 {}};
+  ScanOperands s(f, op, static_cast<int64_t>(op.getChunk().value_or(kScanChunk)));
   if (failed(s.read(op.getInputs(), op.getInitial(), op.getSegments()))) return failure();
   SmallVector<Access> outputs;
   SmallVector<SmallVector<bool>> outputDims;

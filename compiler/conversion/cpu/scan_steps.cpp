@@ -110,7 +110,7 @@ Value ScanSteps::resetAt(Value start, Value x) {
 ValueList ScanSteps::loadInputs(const ScanPoint& at, ArrayRef<std::pair<Block*, unsigned>> blocks) {
   ValueList values;
   for (auto [i, input] : llvm::enumerate(s.inputs)) {
-    bool used = llvm::any_of(blocks, [&](std::pair<Block*, unsigned> block) {
+    bool used = llvm::any_of(blocks, [&, i = i](std::pair<Block*, unsigned> block) {
       return !block.first->getArgument(block.second + i).use_empty();
     });
     values.push_back(used ? nest.load(input, at) : Value());

@@ -14,6 +14,18 @@ constexpr int64_t kPrefetchSteps = 4;
 constexpr int64_t kScanChunk = 32;
 
 struct ScanOperands {
+  /// Of weir.scan or weir.scan_vjp, in its general form.
+  template <typename Op>
+  ScanOperands(KernelFunction& f, Op op, int64_t chunk)
+      : f(f),
+        op(op),
+        extents(op.getIterationSizes()),
+        maps(op.getMaps()),
+        stateMap(op.getStateMap()),
+        time(op.getTimeDim()),
+        reverse(op.getReverse()),
+        chunk(chunk) {}
+
   KernelFunction& f;
   mlir::Operation* op;
   llvm::SmallVector<int64_t> extents;

@@ -1,7 +1,7 @@
 // Scans and their gradients against plain loops, and rows of tables.
 
 #include "compiler/conversion/cpu/kernel_runner.h"
-#include "compiler/conversion/cpu/test_util.h"
+#include "compiler/conversion/cpu/scan_case.h"
 #include "gtest/gtest.h"
 
 namespace weir {
@@ -15,23 +15,20 @@ class ScanTest : public testing::TestWithParam<IsaLevel> {
 };
 INSTANTIATE_TEST_SUITE_P(Levels, ScanTest, testing::Values(IsaLevel::Avx2, IsaLevel::Avx512));
 
-struct Shape {
-  int64_t batch, time, features, states, chunk;
-};
-
 /// Order of time for a scan, and where documents begin.
 struct Walk {
-  int64_t length;
-  bool reverse;
-  const std::vector<int32_t>& segments;
-  int64_t at(int64_t step) const { return reverse ? length - 1 - step : step; }
+  const ScanCase& s;
+  const std::vector<int32_t>& ids;
+  int64_t at(int64_t step) const { return s.reverse ? s.time - 1 - step : step; }
   bool starts(int64_t sequence, int64_t step) const {
-    if (segments.empty() || step == 0) return false;
-    return segments[sequence * length + at(step)] != segments[sequence * length + at(step - 1)];
+    if (!s.segments || step == 0) return false;
+    return ids[sequence * s.time + at(step)] != ids[sequence * s.time + at(step - 1)];
   }
+  /// Whether a chunk begins.
+  bool enters(int64_t step) const { return step == 0 || (at(step) + s.reverse) % s.chunk == 0; }
 };
 
-std::vector<int32_t> documents(const Shape& s) {
+std::vector<int32_t> documents(const ScanCase& s) {
   std::vector<int32_t> ids(s.batch * s.time);
   for (int64_t i = 0; i < s.batch; ++i)
     for (int64_t t = 0, id = 0; t < s.time; ++t) ids[i * s.time + t] = id += (t * 7 + i) % 11 == 5;
@@ -39,46 +36,34 @@ std::vector<int32_t> documents(const Shape& s) {
 }
 
 TEST_P(ScanTest, SimpleFormInBothDirections) {
-  for (Shape s : {Shape{1, 1, 1, 1, 4},
-                  {2, 13, 5, 1, 4},
-                  {3, 67, 40, 1, 16},
-                  {1, 300, 100, 1, 64},
-                  {5, 33, 16, 1, 33}})
+  for (ScanCase s : {ScanCase{1, 1, 1, 1, 4},
+                     {2, 13, 5, 1, 4},
+                     {3, 67, 40, 1, 16},
+                     {1, 300, 100, 1, 64},
+                     {5, 33, 16, 1, 33}})
     for (bool reverse : {false, true})
       for (bool segmented : {false, true}) {
-        std::string text = fill(
-            std::string(R"(
-func.func @k(%a: tensor<$Bx$Tx$Dxf32>, %b: tensor<$Bx$Tx$Dxf32>, %h0: tensor<$Bx$Dxf32>, %ids: tensor<$Bx$Txi32>) -> (tensor<$Bx$Tx$Dxf32>, tensor<$Bx$Dxf32>, tensor<$Cx$Bx$Dxf32>) attributes {weir.kernel, weir.row_rank = 0 : i64} {
-  %h, %last, %states = weir.scan(%a, %b) from %h0 )") +
-                (segmented ? "segments(%ids) " : "") + (reverse ? "reverse " : "") + R"( chunk($K)
-      : (tensor<$Bx$Tx$Dxf32>, tensor<$Bx$Tx$Dxf32>, tensor<$Bx$Dxf32>)" +
-                (segmented ? ", tensor<$Bx$Txi32>" : "") +
-                R"() -> (tensor<$Bx$Tx$Dxf32>, tensor<$Bx$Dxf32>, tensor<$Cx$Bx$Dxf32>)
-  return %h, %last, %states : tensor<$Bx$Tx$Dxf32>, tensor<$Bx$Dxf32>, tensor<$Cx$Bx$Dxf32>
-})",
-            {{'B', s.batch},
-             {'T', s.time},
-             {'D', s.features},
-             {'K', s.chunk},
-             {'C', (s.time + s.chunk - 1) / s.chunk}});
+        s.reverse = reverse, s.segments = segmented;
+        std::string text = s.kernel(R"(
+func.func @k(%a: $S, %b: $S, %h0: $L, %ids: tensor<$Bx$Txi32>) -> ($S, $L, $H) attributes {weir.kernel, weir.row_rank = 0 : i64} {
+  %h, %last, %states = weir.scan(%a, %b) from %h0 $G$Rchunk($K) : ($S, $S, $L$I) -> ($S, $L, $H)
+  return %h, %last, %states : $S, $L, $H
+})");
         auto kernel = LoadedKernel::create(text, GetParam());
         ASSERT_TRUE(kernel);
-        int64_t size = s.batch * s.time * s.features, chunks = (s.time + s.chunk - 1) / s.chunk;
+        int64_t size = s.batch * s.time * s.features;
         auto a = randomValues(size, 1), b = randomValues(size, 2),
              h0 = randomValues(s.batch * s.features, 3);
         auto ids = documents(s);
-        std::vector<int32_t> none;
-        Walk plain{s.time, reverse, none}, marked{s.time, reverse, ids};
-        const Walk& w = segmented ? marked : plain;
+        Walk w{s, ids};
         std::vector<double> h(size), last(s.batch * s.features),
-            states(chunks * s.batch * s.features);
+            states(s.chunks() * s.batch * s.features);
         for (int64_t i = 0; i < s.batch; ++i)
           for (int64_t d = 0; d < s.features; ++d) {
             double state = h0[i * s.features + d];
             for (int64_t step = 0; step < s.time; ++step) {
               int64_t t = w.at(step), at = (i * s.time + t) * s.features + d;
-              bool entering = step == 0 || (reverse ? (t + 1) % s.chunk == 0 : t % s.chunk == 0);
-              if (entering) states[(t / s.chunk * s.batch + i) * s.features + d] = state;
+              if (w.enters(step)) states[(t / s.chunk * s.batch + i) * s.features + d] = state;
               state = (w.starts(i, step) ? 0.0 : a[at]) * state + b[at];
               h[at] = state;
             }
@@ -118,7 +103,7 @@ func.func @k(%a: tensor<1x65536x3xf32>, %b: tensor<1x65536x3xf32>) -> (tensor<1x
 TEST_P(ScanTest, StatesOfTwoDimensions) {
   const char* text = R"(
 func.func @k(%a: tensor<$Tx$Bx$Nx$Dxf32>, %b: tensor<$Bx$Tx$Nx$Dxf32>) -> (tensor<$Bx$Tx$Nx$Dxf32>, tensor<$Bx$Nx$Dxf32>) attributes {weir.kernel, weir.row_rank = 0 : i64} {
-  %h, %last = weir.scan(%a, %b) $R prologue {
+  %h, %last = weir.scan(%a, %b) $Rprologue {
   ^bb0(%x: f32, %y: f32):
     weir.yield %x, %y : f32, f32
   } epilogue {
@@ -127,13 +112,10 @@ func.func @k(%a: tensor<$Tx$Bx$Nx$Dxf32>, %b: tensor<$Bx$Tx$Nx$Dxf32>) -> (tenso
   } {indexing_maps = [affine_map<(b, t, n, d) -> (t, b, n, d)>, affine_map<(b, t, n, d) -> (b, t, n, d)>, affine_map<(b, t, n, d) -> (b, t, n, d)>], iterator_types = ["parallel", "time", "parallel", "parallel"]} : (tensor<$Tx$Bx$Nx$Dxf32>, tensor<$Bx$Tx$Nx$Dxf32>) -> (tensor<$Bx$Tx$Nx$Dxf32>, tensor<$Bx$Nx$Dxf32>)
   return %h, %last : tensor<$Bx$Tx$Nx$Dxf32>, tensor<$Bx$Nx$Dxf32>
 })";
-  for (Shape s : {Shape{2, 9, 40, 3, 0}, {2, 5, 96, 70, 0}, {1, 4, 21, 5, 0}})
+  for (ScanCase s : {ScanCase{2, 9, 40, 3}, {2, 5, 96, 70}, {1, 4, 21, 5}})
     for (bool reverse : {false, true}) {
-      std::string source = text;
-      source.replace(source.find("$R"), 2, reverse ? "reverse" : "");
-      auto kernel = LoadedKernel::create(
-          fill(source, {{'B', s.batch}, {'T', s.time}, {'D', s.features}, {'N', s.states}}),
-          GetParam());
+      s.reverse = reverse;
+      auto kernel = LoadedKernel::create(s.kernel(text), GetParam());
       ASSERT_TRUE(kernel);
       int64_t row = s.states * s.features, size = s.batch * s.time * row;
       auto a = randomValues(size, 1), b = randomValues(size, 2);
@@ -156,7 +138,7 @@ func.func @k(%a: tensor<$Tx$Bx$Nx$Dxf32>, %b: tensor<$Bx$Tx$Nx$Dxf32>) -> (tenso
 // f32's exponential.
 TEST_P(ScanTest, GateAndComplement) {
   const char* text = R"(
-func.func @k(%g: tensor<1x$Tx1xf32>, %p: tensor<1x$Tx1xf32>) -> tensor<1x$Tx1xf32> attributes {weir.kernel, weir.row_rank = 0 : i64} {
+func.func @k(%g: $S, %p: $S) -> $S attributes {weir.kernel, weir.row_rank = 0 : i64} {
   %h, %last = weir.scan(%g, %p) prologue {
   ^bb0(%x: f32, %q: f32):
     %n = arith.negf %x : f32
@@ -167,11 +149,11 @@ func.func @k(%g: tensor<1x$Tx1xf32>, %p: tensor<1x$Tx1xf32>) -> tensor<1x$Tx1xf3
   } epilogue {
   ^bb0(%s: f32, %x1: f32, %q1: f32):
     weir.yield %s : f32
-  } {indexing_maps = [affine_map<(b, t, d) -> (b, t, d)>, affine_map<(b, t, d) -> (b, t, d)>, affine_map<(b, t, d) -> (b, t, d)>], iterator_types = ["parallel", "time", "parallel"]} : (tensor<1x$Tx1xf32>, tensor<1x$Tx1xf32>) -> (tensor<1x$Tx1xf32>, tensor<1x1xf32>)
-  return %h : tensor<1x$Tx1xf32>
+  } {indexing_maps = [$M, $M, $M], iterator_types = ["parallel", "time", "parallel"]} : ($S, $S) -> ($S, $L)
+  return %h : $S
 })";
   int64_t length = 401;
-  auto kernel = LoadedKernel::create(fill(text, {{'T', length}}), GetParam());
+  auto kernel = LoadedKernel::create(ScanCase{1, length}.kernel(text), GetParam());
   ASSERT_TRUE(kernel);
   std::vector<float> gate(length), input(length, 1.0f), out = poisoned(length);
   double state = 0, error = 0;
@@ -198,11 +180,11 @@ const char* kPrologue = R"(
   })";
 
 struct StateSpace {
-  Shape s;
+  ScanCase s;
   std::vector<float> dt, x, b, c, a, dy, h0, dlast;
   std::vector<int32_t> ids;
 
-  explicit StateSpace(Shape s) : s(s) {
+  explicit StateSpace(ScanCase s) : s(s) {
     int64_t wide = s.batch * s.time * s.features, narrow = s.batch * s.time * s.states;
     dt = randomValues(wide, 1), x = randomValues(wide, 2), b = randomValues(narrow, 3),
     c = randomValues(narrow, 4);
@@ -213,40 +195,37 @@ struct StateSpace {
     for (float& v : a) v = -std::abs(v);
     ids = documents(s);
   }
-  std::vector<std::pair<char, int64_t>> names() const {
-    return {{'B', s.batch},  {'T', s.time},  {'D', s.features},
-            {'N', s.states}, {'K', s.chunk}, {'C', (s.time + s.chunk - 1) / s.chunk}};
-  }
 };
 
 TEST_P(ScanTest, StateSpaceModelAndItsGradient) {
-  for (Shape s : {Shape{1, 1, 1, 1, 4}, {2, 13, 5, 3, 4}, {3, 67, 40, 4, 16}, {1, 130, 96, 2, 64}})
+  for (ScanCase s :
+       {ScanCase{1, 1, 1, 1, 4}, {2, 13, 5, 3, 4}, {3, 67, 40, 4, 16}, {1, 130, 96, 2, 64}})
     for (bool reverse : {false, true})
       for (bool segmented : {false, true}) {
+        s.reverse = reverse, s.segments = segmented;
         StateSpace data(s);
-        std::string seg = segmented ? "segments(%ids) " : "", rev = reverse ? "reverse " : "",
-                    segType = segmented ? ", tensor<$Bx$Txi32>" : "";
         std::string args =
-            R"(%dt: tensor<$Bx$Tx$Dxf32>, %x: tensor<$Bx$Tx$Dxf32>, %b: tensor<$Bx$Tx$Nxf32>, %c: tensor<$Bx$Tx$Nxf32>, %a: tensor<$Dx$Nxf32>, %h0: tensor<$Bx$Dx$Nxf32>, %ids: tensor<$Bx$Txi32>)";
+            "%dt: $S, %x: $S, %b: tensor<$Bx$Tx$Nxf32>, %c: tensor<$Bx$Tx$Nxf32>, "
+            "%a: tensor<$Dx$Nxf32>, %h0: tensor<$Bx$Dx$Nxf32>, %ids: tensor<$Bx$Txi32>";
         std::string types =
-            "tensor<$Bx$Tx$Dxf32>, tensor<$Bx$Tx$Dxf32>, tensor<$Bx$Tx$Nxf32>, "
-            "tensor<$Bx$Tx$Nxf32>, tensor<$Dx$Nxf32>, tensor<$Bx$Dx$Nxf32>";
-        std::string results = "tensor<$Bx$Tx$Dxf32>, tensor<$Bx$Dx$Nxf32>, tensor<$Cx$Bx$Dx$Nxf32>";
+            "$S, $S, tensor<$Bx$Tx$Nxf32>, tensor<$Bx$Tx$Nxf32>, tensor<$Dx$Nxf32>, "
+            "tensor<$Bx$Dx$Nxf32>";
+        std::string results = "$S, tensor<$Bx$Dx$Nxf32>, tensor<$Cx$Bx$Dx$Nxf32>";
         std::string forward = "func.func @k(" + args + ") -> (" + results +
                               ") attributes {weir.kernel, weir.row_rank = 0 : i64} {\n%y:3 = "
-                              "weir.scan(%dt, %x, %b, %c, %a) from %h0 " +
-                              seg + rev + "chunk($K) prologue {" + kPrologue + R"( epilogue {
+                              "weir.scan(%dt, %x, %b, %c, %a) from %h0 "
+                              "$G$Rchunk($K) prologue {" +
+                              std::string(kPrologue) + R"( epilogue {
   ^bb0(%h: f32, %dt1: f32, %x1: f32, %bb: f32, %cc: f32, %aa: f32):
     %o = arith.mulf %h, %cc : f32
     weir.yield %o : f32
   })" + kStateSpaceMaps + " : (" +
-                              types + segType + ") -> (" + results +
+                              types + "$I) -> (" + results +
                               ")\nreturn %y#0, %y#1, %y#2 : " + results + "\n}";
-        auto kernel = LoadedKernel::create(fill(forward, data.names()), GetParam());
+        auto kernel = LoadedKernel::create(s.kernel(forward), GetParam());
         ASSERT_TRUE(kernel);
-        std::vector<int32_t> none;
-        Walk w{s.time, reverse, segmented ? data.ids : none};
-        int64_t D = s.features, N = s.states, T = s.time, chunks = (T + s.chunk - 1) / s.chunk;
+        Walk w{s, data.ids};
+        int64_t D = s.features, N = s.states, T = s.time;
         int64_t wide = s.batch * T * D, state = s.batch * D * N;
         std::vector<double> y(wide), last(state), gdt(wide), gx(wide), gb(s.batch * T * N),
             gc(s.batch * T * N), ga(D * N), gh(state);
@@ -279,22 +258,18 @@ TEST_P(ScanTest, StateSpaceModelAndItsGradient) {
               }
               gh[(i * D + d) * N + n] = lambda;
             }
-        auto fy = poisoned(wide), flast = poisoned(state), fstates = poisoned(chunks * state);
+        auto fy = poisoned(wide), flast = poisoned(state), fstates = poisoned(s.chunks() * state);
         kernel->run({data.dt.data(), data.x.data(), data.b.data(), data.c.data(), data.a.data(),
                      data.h0.data(), data.ids.data(), fy.data(), flast.data(), fstates.data()});
         EXPECT_LT(relativeError(fy, y), 2e-6) << T << " " << reverse << segmented;
         EXPECT_LT(relativeError(flast, last), 2e-6);
 
-        std::string gradients = types;
         std::string backward =
             "func.func @k(" + args +
-            ", %st: tensor<$Cx$Bx$Dx$Nxf32>, %dy: tensor<$Bx$Tx$Dxf32>, %dl: tensor<$Bx$Dx$Nxf32>) "
-            "-> (" +
-            gradients +
+            ", %st: tensor<$Cx$Bx$Dx$Nxf32>, %dy: $S, %dl: tensor<$Bx$Dx$Nxf32>) -> (" + types +
             ") attributes {weir.kernel, weir.row_rank = 0 : i64} {\n%g:6 = weir.scan_vjp(%dt, %x, "
-            "%b, %c, %a) from %h0 " +
-            seg + "states(%st) cotangents(%dy) final(%dl) " + rev + "chunk($K) prologue {" +
-            kPrologue + R"( adjoint_epilogue {
+            "%b, %c, %a) from %h0 $Gstates(%st) cotangents(%dy) final(%dl) $Rchunk($K) prologue {" +
+            std::string(kPrologue) + R"( adjoint_epilogue {
   ^bb0(%h: f32, %dt1: f32, %x1: f32, %bb: f32, %cc: f32, %aa: f32, %dyy: f32):
     %zero = arith.constant 0.0 : f32
     %dh = arith.mulf %dyy, %cc : f32
@@ -316,10 +291,9 @@ TEST_P(ScanTest, StateSpaceModelAndItsGradient) {
     %daa = arith.mulf %dae, %dt1 : f32
     weir.yield %ddt, %dx, %dbb, %zero, %daa : f32, f32, f32, f32, f32
   })" + kStateSpaceMaps +
-            " : (" + types + segType +
-            ", tensor<$Cx$Bx$Dx$Nxf32>, tensor<$Bx$Tx$Dxf32>, tensor<$Bx$Dx$Nxf32>) -> (" +
-            gradients + ")\nreturn %g#0, %g#1, %g#2, %g#3, %g#4, %g#5 : " + gradients + "\n}";
-        auto vjp = LoadedKernel::create(fill(backward, data.names()), GetParam());
+            " : (" + types + "$I, tensor<$Cx$Bx$Dx$Nxf32>, $S, tensor<$Bx$Dx$Nxf32>) -> (" + types +
+            ")\nreturn %g#0, %g#1, %g#2, %g#3, %g#4, %g#5 : " + types + "\n}";
+        auto vjp = LoadedKernel::create(s.kernel(backward), GetParam());
         ASSERT_TRUE(vjp);
         std::vector<std::vector<float>> out, again;
         for (int threads : {2, 1, 3}) {
@@ -346,7 +320,7 @@ TEST_P(ScanTest, StateSpaceModelAndItsGradient) {
 // Gates that both sweeps of the gradient need, as the minimal GRU has them; an input that only the
 // way back reads.
 const char* kGatedGradient = R"(
-func.func @k(%gate: tensor<$Bx$Tx$Dxf32>, %in: tensor<$Bx$Tx$Dxf32>, %out: tensor<$Bx$Tx$Dxf32>, %ids: tensor<$Bx$Txi32>, %st: tensor<$Cx$Bx$Dxf32>, %dy: tensor<$Bx$Tx$Dxf32>) -> (tensor<$Bx$Tx$Dxf32>, tensor<$Bx$Tx$Dxf32>, tensor<$Bx$Tx$Dxf32>) attributes {weir.kernel, weir.row_rank = 0 : i64} {
+func.func @k(%gate: $S, %in: $S, %out: $S, %ids: tensor<$Bx$Txi32>, %st: $H, %dy: $S) -> ($S, $S, $S) attributes {weir.kernel, weir.row_rank = 0 : i64} {
   %g:3 = weir.scan_vjp(%gate, %in, %out) $Gstates(%st) cotangents(%dy) $Rchunk($K) prologue {
   ^bb0(%k: f32, %x: f32, %w: f32):
     %z = weir.sigmoid %k : f32
@@ -379,44 +353,28 @@ func.func @k(%gate: tensor<$Bx$Tx$Dxf32>, %in: tensor<$Bx$Tx$Dxf32>, %out: tenso
     %dx = arith.mulf %dc, %slope : f32
     weir.yield %dk, %dx, %zero : f32, f32, f32
   } {indexing_maps = [$M, $M, $M, $M], iterator_types = ["parallel", "time", "parallel"]}
-    : (tensor<$Bx$Tx$Dxf32>, tensor<$Bx$Tx$Dxf32>, tensor<$Bx$Tx$Dxf32>$I, tensor<$Cx$Bx$Dxf32>, tensor<$Bx$Tx$Dxf32>) -> (tensor<$Bx$Tx$Dxf32>, tensor<$Bx$Tx$Dxf32>, tensor<$Bx$Tx$Dxf32>)
-  return %g#0, %g#1, %g#2 : tensor<$Bx$Tx$Dxf32>, tensor<$Bx$Tx$Dxf32>, tensor<$Bx$Tx$Dxf32>
+    : ($S, $S, $S$I, $H, $S) -> ($S, $S, $S)
+  return %g#0, %g#1, %g#2 : $S, $S, $S
 })";
-
-std::string gatedGradient(const Shape& s, bool reverse, bool segmented) {
-  std::string text = kGatedGradient;
-  for (auto [name, value] :
-       {std::pair<std::string, std::string>{"$G", segmented ? "segments(%ids) " : ""},
-        {"$R", reverse ? "reverse " : ""},
-        {"$I", segmented ? ", tensor<$Bx$Txi32>" : ""},
-        {"$M", "affine_map<(b, t, d) -> (b, t, d)>"}})
-    for (size_t at = 0; (at = text.find(name, at)) != std::string::npos;)
-      text.replace(at, name.size(), value);
-  return fill(text, {{'B', s.batch},
-                     {'T', s.time},
-                     {'D', s.features},
-                     {'K', s.chunk},
-                     {'C', (s.time + s.chunk - 1) / s.chunk}});
-}
 
 // The last shape has states too large to keep values of its chunks.
 TEST_P(ScanTest, GradientOfGates) {
-  for (Shape s : {Shape{1, 1, 1, 1, 4},
-                  {2, 13, 5, 1, 4},
-                  {3, 67, 47, 1, 16},
-                  {1, 129, 160, 1, 32},
-                  {4, 37, 2111, 1, 32}})
+  for (ScanCase s : {ScanCase{1, 1, 1, 1, 4},
+                     {2, 13, 5, 1, 4},
+                     {3, 67, 47, 1, 16},
+                     {1, 129, 160, 1, 32},
+                     {4, 37, 2111, 1, 32}})
     for (bool reverse : {false, true})
       for (bool segmented : {false, true}) {
-        auto kernel = LoadedKernel::create(gatedGradient(s, reverse, segmented), GetParam());
+        s.reverse = reverse, s.segments = segmented;
+        auto kernel = LoadedKernel::create(s.kernel(kGatedGradient), GetParam());
         ASSERT_TRUE(kernel);
         int64_t D = s.features, T = s.time, size = s.batch * T * D, state = s.batch * D;
         auto gate = randomValues(size, 1, 4.0), in = randomValues(size, 2, 2.0),
              out = randomValues(size, 3), dy = randomValues(size, 4);
         auto ids = documents(s);
-        std::vector<int32_t> none;
-        Walk w{T, reverse, segmented ? ids : none};
-        std::vector<float> states((T + s.chunk - 1) / s.chunk * state);
+        Walk w{s, ids};
+        std::vector<float> states(s.chunks() * state);
         std::vector<double> dk(size), dx(size), dw(size);
         for (int64_t i = 0; i < s.batch; ++i)
           for (int64_t d = 0; d < D; ++d) {
@@ -425,8 +383,8 @@ TEST_P(ScanTest, GradientOfGates) {
             double h = 0, lambda = 0, carried = 0;
             for (int64_t step = 0; step < T; ++step) {
               int64_t t = w.at(step), at = (i * T + t) * D + d;
-              bool entering = step == 0 || (reverse ? (t + 1) % s.chunk == 0 : t % s.chunk == 0);
-              if (entering) states[(t / s.chunk * s.batch + i) * D + d] = static_cast<float>(h);
+              if (w.enters(step))
+                states[(t / s.chunk * s.batch + i) * D + d] = static_cast<float>(h);
               before[t] = w.starts(i, step) ? 0.0 : h;
               h = (1 - z(at)) * before[t] + z(at) * std::tanh(double(in[at]));
               after[t] = h;
@@ -459,35 +417,33 @@ TEST_P(ScanTest, GradientOfGates) {
 // What is dear is evaluated in the sweep forward only: one reciprocal for the gate and its
 // complement, one division for the hyperbolic tangent.
 TEST_P(ScanTest, GatesAreEvaluatedOnce) {
-  auto count = [&](const std::string& text) {
-    std::string code = assemblyOf(text, GetParam());
+  auto count = [&](const ScanCase& s) {
+    std::string code = assemblyOf(s.kernel(kGatedGradient), GetParam());
     int divisions = 0;
     for (const char* name : {"\tvrcp", "\tvdivp"})
       for (size_t at = 0; (at = code.find(name, at)) != std::string::npos; ++at) ++divisions;
     return divisions;
   };
-  EXPECT_EQ(count(gatedGradient({1, 64, 64, 1, 32}, false, false)), 2);
+  EXPECT_EQ(count({1, 64, 64, 1, 32}), 2);
   // Beyond the caches they are evaluated again.
-  EXPECT_GT(count(gatedGradient({4, 64, 4096, 1, 32}, false, false)), 2);
+  EXPECT_GT(count({4, 64, 4096, 1, 32}), 2);
 }
 
 TEST_P(ScanTest, RowsOfTables) {
   const char* gather = R"(
-func.func @k(%t: tensor<$Vx$Dxf32>, %i: tensor<$Bx$Txi32>) -> tensor<$Bx$Tx$Dxf32> attributes {weir.kernel, weir.row_rank = 0 : i64} {
-  %r = weir.gather_rows %t, %i : tensor<$Vx$Dxf32>, tensor<$Bx$Txi32> -> tensor<$Bx$Tx$Dxf32>
-  return %r : tensor<$Bx$Tx$Dxf32>
+func.func @k(%t: tensor<$Nx$Dxf32>, %i: tensor<$Bx$Txi32>) -> $S attributes {weir.kernel, weir.row_rank = 0 : i64} {
+  %r = weir.gather_rows %t, %i : tensor<$Nx$Dxf32>, tensor<$Bx$Txi32> -> $S
+  return %r : $S
 })";
   const char* scatter = R"(
-func.func @k(%u: tensor<$Bx$Tx$Dxf32>, %i: tensor<$Bx$Txi32>) -> tensor<$Vx$Dxf32> attributes {weir.kernel, weir.row_rank = 0 : i64} {
-  %r = weir.scatter_rows %u, %i : tensor<$Bx$Tx$Dxf32>, tensor<$Bx$Txi32> -> tensor<$Vx$Dxf32>
-  return %r : tensor<$Vx$Dxf32>
+func.func @k(%u: $S, %i: tensor<$Bx$Txi32>) -> tensor<$Nx$Dxf32> attributes {weir.kernel, weir.row_rank = 0 : i64} {
+  %r = weir.scatter_rows %u, %i : $S, tensor<$Bx$Txi32> -> tensor<$Nx$Dxf32>
+  return %r : tensor<$Nx$Dxf32>
 })";
-  for (Shape s : {Shape{1, 1, 1, 1, 0}, {3, 17, 33, 7, 0}, {16, 80, 64, 65, 0}}) {
+  for (ScanCase s : {ScanCase{1, 1, 1, 1}, {3, 17, 33, 7}, {16, 80, 64, 65}}) {
     int64_t V = s.states, D = s.features, n = s.batch * s.time;
-    std::vector<std::pair<char, int64_t>> names = {
-        {'B', s.batch}, {'T', s.time}, {'D', D}, {'V', V}};
-    auto g = LoadedKernel::create(fill(gather, names), GetParam()),
-         c = LoadedKernel::create(fill(scatter, names), GetParam());
+    auto g = LoadedKernel::create(s.kernel(gather), GetParam()),
+         c = LoadedKernel::create(s.kernel(scatter), GetParam());
     ASSERT_TRUE(g && c);
     auto table = randomValues(V * D, 1), updates = randomValues(n * D, 2);
     std::vector<int32_t> ids(n);

@@ -32,17 +32,7 @@ Value sumOf(ScanNest& nest, bool isZero, Value x, Value y) {
 
 LogicalResult emitScanVjp(KernelFunction& f, Operation* operation) {
   auto op = cast<ScanVjpOp>(operation);
-  ScanOperands s{f,
-                 op,
-                 op.getIterationSizes(),
-                 op.getMaps(),
-                 op.getStateMap(),
-                 op.getTimeDim(),
-                 op.getReverse(),
-                 static_cast<int64_t>(op.getChunk()),
-                 {},
-                 {},
-                 {}};
+  ScanOperands s(f, op, static_cast<int64_t>(op.getChunk()));
   if (failed(s.read(op.getInputs(), Value(), op.getSegments()))) return failure();
   SmallVector<Access> cotangents;
   for (auto [i, value] : llvm::enumerate(op.getCotangents())) {
