@@ -70,8 +70,8 @@ LogicalResult MatrixTiles::emitStrips(int64_t group) {
     int64_t places = count * (depth - (visits - 1) * visitDepth);
     bool interleaved = places >= 2 * kSide;
     int64_t pieces = std::max<int64_t>(places / (2 * kSide), 1);
-    int64_t unit = std::min(columns, roundUp(divideUp(columns, pieces), kSide));
-    while (columns % kSide == 0 && columns % unit != 0) unit += kSide;
+    // Whole lines of bf16: half lines past the caches take much longer.
+    int64_t unit = std::min(columns, roundUp(divideUp(columns, pieces), kTilePair));
     pieces = divideUp(columns, unit);
     auto emit = [&](ProductBlock mine, int64_t size) {
       mine.columns = size;
