@@ -1,10 +1,10 @@
 // Where every tensor of an entry point lives.
 //
 // 1. What is returned is written straight to the output or variable that it is for, where that is
-// possible.
+//    possible.
 // 2. From the last op to the first: concatenations and insertions hand the place of their result on
-// to the launches that
-//    write the parts. Where a part has a place already, or none of its own, a copy is added.
+//    to the launches that write the parts (plan_places.cpp). Where a part has a place already, or
+//    none of its own, a copy is added.
 // 3. From the first op to the last: views become offsets and strides.
 // 4. Lifetimes, an arena, and kernels for the strides.
 
@@ -12,12 +12,8 @@
 
 #include <algorithm>
 
-#include "mlir/Dialect/Arith/IR/Arith.h"
-#include "mlir/Dialect/Tensor/IR/Tensor.h"
-
-#include "compiler/transforms/op_kinds.h"
+#include "compiler/transforms/entry_planner.h"
 #include "compiler/transforms/plan_arena.h"
-#include "compiler/transforms/plan_layout.h"
 #include "compiler/transforms/plan_specs.h"
 
 namespace weir {
@@ -32,96 +28,23 @@ namespace {
 /// is on the same core and the machine has a third cache as large as all of them.
 constexpr int64_t kStreamedBytes = 4 << 20;
 
-struct Buffer {
-  Space space = Space::kArena;
-  int64_t index = 0;
-  int64_t bytes = 0;
-  /// Launches that touch it; -1 if none does.
-  int64_t first = -1;
-  int64_t last = -1;
-};
+/// The type of the memory for a value in the arena. Rows of what is written past the caches begin
+/// at lines, unless a view may need them together.
+Type storageOf(Value value) {
+  bool mayAlign = value.getDefiningOp<LaunchOp>() && byteSize(value.getType()) >= kStreamedBytes &&
+                  llvm::all_of(value.getUsers(), llvm::IsaPred<LaunchOp>);
+  return mayAlign ? withAlignedRows(cast<RankedTensorType>(value.getType())) : value.getType();
+}
 
-class EntryPlanner {
- public:
-  EntryPlanner(func::FuncOp entry, SymbolTable& symbols, PlanKernels& kernels, PlanShared& shared)
-      : entry(entry),
-        block(entry.getBody().front()),
-        symbols(symbols),
-        kernels(kernels),
-        shared(shared) {}
+}  // namespace
 
-  FailureOr<PlannedEntry> run() {
-    sinkToUsers();
-    if (failed(placeArguments()) || failed(placeResults())) return failure();
-    placeParts();
-    if (failed(placeViews())) return failure();
-    return finish();
-  }
-
- private:
-  void sinkToUsers();
-  LogicalResult placeArguments();
-  LogicalResult placeResults();
-  void placeParts();
-  LogicalResult placeViews();
-  FailureOr<PlannedEntry> finish();
-
-  int64_t newBuffer(Space space, int64_t index, Type type) {
-    buffers.push_back({space, index, byteSize(type), -1, -1});
-    return static_cast<int64_t>(buffers.size()) - 1;
-  }
-  /// A buffer that holds just a tensor (or number) of this type.
-  Place newPlace(Space space, int64_t index, Type type) {
-    SmallVector<int64_t> strides;
-    if (auto tensor = dyn_cast<RankedTensorType>(type))
-      strides = rowMajorStrides(tensor.getShape());
-    return {newBuffer(space, index, type), 0, strides};
-  }
-  Place newArenaPlace(Type type) { return newPlace(Space::kArena, 0, type); }
-  /// The type of the memory for a value in the arena. Rows of what is written past the caches begin
-  /// at lines, unless a view may need them together.
-  static Type storageOf(Value value) {
-    bool mayAlign = value.getDefiningOp<LaunchOp>() &&
-                    byteSize(value.getType()) >= kStreamedBytes &&
-                    llvm::all_of(value.getUsers(), llvm::IsaPred<LaunchOp>);
-    return mayAlign ? withAlignedRows(cast<RankedTensorType>(value.getType())) : value.getType();
-  }
-
-  /// Has `value` written to `place` by whoever computes it; false (and nothing changed) if that
-  /// can't be.
-  bool place(Value value, const Place& place);
-  bool placeInsert(tensor::InsertSliceOp insert, const Place& place);
-  void placeUpdated(LaunchOp launch, unsigned result, const Place& place);
-  void placeConcatAround(tensor::ConcatOp concat);
-  /// A copy of `value` that is made before `before` and written to `place`.
-  Value copyTo(Value value, const Place& place, Operation* before) {
-    LaunchOp launch = kernels.copy(value, before);
-    places[launch.getResult(0)] = place;
-    return launch.getResult(0);
-  }
-
-  /// The operand in whose memory a result has to be.
-  std::optional<unsigned> updatedOperand(LaunchOp launch, unsigned result) {
-    auto kernel = symbols.lookup<func::FuncOp>(launch.getKernel());
-    return kernel ? updatedArgument(kernel, result) : std::nullopt;
-  }
-
-  /// Whether the new value of a variable can be written over the old one, `old`.
-  bool canUpdateInPlace(Value value, BlockArgument old);
-
-  FailureOr<Place> placeOfConstant(arith::ConstantOp constant);
-
-  func::FuncOp entry;
-  Block& block;
-  SymbolTable& symbols;
-  PlanKernels& kernels;
-  PlanShared& shared;
-  PlannedEntry plan;
-  std::vector<Buffer> buffers;
-  DenseMap<Value, Place> places;
-  /// The buffer of each variable that this entry point mentions.
-  llvm::StringMap<int64_t> variableBuffers;
-};
+FailureOr<PlannedEntry> EntryPlanner::run() {
+  sinkToUsers();
+  if (failed(placeArguments()) || failed(placeResults())) return failure();
+  placeParts();
+  if (failed(placeViews())) return failure();
+  return finish();
+}
 
 /// What waits for nothing (casts of weights, fills) runs where it is needed, so that its result
 /// lives no longer than that.
@@ -276,141 +199,6 @@ LogicalResult EntryPlanner::placeResults() {
   return success();
 }
 
-/// The last launch that writes to `value`, if any does; ops that join tensors write too, where they
-/// copy.
-Operation* lastWriter(Value value) {
-  Operation* op = value.getDefiningOp();
-  if (!op || isa<LaunchOp>(op)) return op;
-  Operation* last = isa<tensor::ConcatOp, tensor::InsertSliceOp>(op) ? op : nullptr;
-  for (Value operand : op->getOperands()) {
-    Operation* writer = lastWriter(operand);
-    if (writer && (!last || last->isBeforeInBlock(writer))) last = writer;
-  }
-  return last;
-}
-
-/// The first one.
-Operation* firstWriter(Value value) {
-  Operation* op = value.getDefiningOp();
-  if (!op || isa<LaunchOp>(op)) return op;
-  Operation* first = isa<tensor::ConcatOp, tensor::InsertSliceOp>(op) ? op : nullptr;
-  for (Value operand : op->getOperands()) {
-    Operation* writer = firstWriter(operand);
-    if (writer && (!first || writer->isBeforeInBlock(first))) first = writer;
-  }
-  return first;
-}
-
-/// Whether nothing but its one user sees the memory of `value`.
-bool isSeenOnce(Value value) {
-  if (!value.hasOneUse()) return false;
-  Operation* op = value.getDefiningOp();
-  if (!op) return false;
-  if (isa<LaunchOp, tensor::EmptyOp>(op)) return true;
-  return isView(op) && llvm::all_of(op->getOperands(), isSeenOnce);
-}
-
-bool EntryPlanner::placeInsert(tensor::InsertSliceOp insert, const Place& place) {
-  std::optional<Place> part = sliceOf(place, insert, insert.getDroppedDims());
-  if (!part) return false;
-  Value whole = insert.getDest();
-  bool freshWhole = isSeenOnce(whole) && this->place(whole, place);
-  if (!freshWhole) {
-    insert.getDestMutable().set(copyTo(whole, place, insert));
-    whole = insert.getDest();
-  }
-  // The part is written after the whole. Fills wait for nothing and can move up.
-  Operation* writesWhole = lastWriter(whole);
-  Operation* writesPart = firstWriter(insert.getSource());
-  bool inOrder = writesPart && (!writesWhole || writesWhole->isBeforeInBlock(writesPart));
-  if (!inOrder && writesPart && freshWhole && whole.getDefiningOp() == writesWhole &&
-      writesWhole->getNumOperands() == 0 && writesWhole->getNumResults() == 1) {
-    writesWhole->moveBefore(writesPart);
-    inOrder = true;
-  }
-  if (!inOrder || !this->place(insert.getSource(), *part)) {
-    insert.getSourceMutable().set(copyTo(insert.getSource(), *part, insert));
-  }
-  places[insert.getResult()] = place;
-  return true;
-}
-
-/// Brings the operand of which the launch writes a part to the place of the result.
-void EntryPlanner::placeUpdated(LaunchOp launch, unsigned result, const Place& place) {
-  std::optional<unsigned> updated = updatedOperand(launch, result);
-  if (!updated) return;
-  OpOperand& old = launch->getOpOperand(*updated);
-  auto known = places.find(old.get());
-  if (known != places.end() && known->second == place) return;
-  if (isSeenOnce(old.get()) && this->place(old.get(), place)) return;
-  old.set(copyTo(old.get(), place, launch));
-}
-
-bool EntryPlanner::place(Value value, const Place& place) {
-  if (places.count(value)) return false;
-  Operation* op = value.getDefiningOp();
-  if (!op || !isa<RankedTensorType>(value.getType())) return false;
-  if (isa<tensor::ExpandShapeOp, tensor::CollapseShapeOp>(op)) {
-    std::optional<Place> source = placeOfSource(op, place);
-    if (!source || !this->place(op->getOperand(0), *source)) return false;
-  } else if (auto concat = dyn_cast<tensor::ConcatOp>(op)) {
-    for (OpOperand& part : concat->getOpOperands()) {
-      Place target = partOf(place, concat, part.getOperandNumber());
-      if (!this->place(part.get(), target)) part.set(copyTo(part.get(), target, concat));
-    }
-  } else if (auto insert = dyn_cast<tensor::InsertSliceOp>(op)) {
-    return placeInsert(insert, place);
-  } else if (isa<tensor::EmptyOp>(op)) {
-    if (!value.hasOneUse()) return false;
-  } else if (auto launch = dyn_cast<LaunchOp>(op)) {
-    placeUpdated(launch, cast<OpResult>(value).getResultNumber(), place);
-  } else {
-    return false;
-  }
-  places[value] = place;
-  return true;
-}
-
-/// A concatenation that ends with the beginning of what a launch computes, or begins with its end,
-/// shares memory with the whole of it: states that are shifted by one chunk are neither copied nor
-/// computed twice.
-void EntryPlanner::placeConcatAround(tensor::ConcatOp concat) {
-  if (places.count(concat.getResult()) || concat->getNumOperands() < 2) return;
-  int64_t dim = concat.getDim();
-  for (unsigned number : {concat->getNumOperands() - 1, 0u}) {
-    auto slice = concat->getOperand(number).getDefiningOp<tensor::ExtractSliceOp>();
-    if (!slice || !slice.getSource().getDefiningOp<LaunchOp>() || places.count(slice.getSource()) ||
-        slice.getType().getRank() != slice.getSourceType().getRank()) {
-      continue;
-    }
-    ArrayRef<int64_t> whole = slice.getSourceType().getShape(), part = slice.getType().getShape();
-    bool alongDim = llvm::all_of(llvm::seq<int64_t>(0, part.size()), [&](int64_t d) {
-      return slice.getStaticStrides()[d] == 1 && (d == dim || whole[d] == part[d]);
-    });
-    int64_t before = slice.getStaticOffsets()[dim];
-    if (!alongDim || ShapedType::isDynamic(before)) continue;
-    int64_t after = whole[dim] - before - part[dim];
-    bool isFirst = number == 0;
-    if ((isFirst ? after : before) != 0 || before + after > part[dim]) continue;
-
-    RankedTensorType type = concat.getResultType();
-    SmallVector<int64_t> shape(type.getShape());
-    shape[dim] += before + after;
-    Place target = newArenaPlace(RankedTensorType::get(shape, type.getElementType()));
-    if (isFirst) target.offset += before * target.strides[dim];
-    Place source = partOf(target, concat, number);
-    source.offset -= before * source.strides[dim];
-    if (!place(slice.getSource(), source)) continue;
-    for (OpOperand& operand : concat->getOpOperands()) {
-      if (operand.getOperandNumber() == number) continue;
-      Place other = partOf(target, concat, operand.getOperandNumber());
-      if (!place(operand.get(), other)) operand.set(copyTo(operand.get(), other, concat));
-    }
-    places[concat.getResult()] = target;
-    return;
-  }
-}
-
 void EntryPlanner::placeParts() {
   for (Operation* op = block.getTerminator(); op; op = op->getPrevNode()) {
     if (!isa<LaunchOp, tensor::ConcatOp, tensor::InsertSliceOp, tensor::EmptyOp>(op)) continue;
@@ -526,8 +314,6 @@ FailureOr<PlannedEntry> EntryPlanner::finish() {
   }
   return std::move(plan);
 }
-
-}  // namespace
 
 FailureOr<PlannedEntry> planEntry(func::FuncOp entry, SymbolTable& symbols, PlanKernels& kernels,
                                   PlanShared& shared) {
