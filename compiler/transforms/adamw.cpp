@@ -337,7 +337,7 @@ func::FuncOp buildAdamW(ModuleOp module, llvm::StringRef name,
           auto number = [&](double value) { return e.constant(value, type); };
           auto scalar = [&](unsigned i) { return e.cast(in[i], type); };
           if (clipFactors) g = e.mul(g, scalar(8));
-          if (key.weightDecay != 0.0) p = e.mul(p, scalar(5));
+          p = e.mul(p, scalar(5));  // by 1 without decay: one body for all parameters
           m = e.add(m, e.mul(e.sub(g, m), number(1.0 - settings.beta1)));
           v = e.add(e.mul(v, number(settings.beta2)),
                     e.mul(e.mul(number(1.0 - settings.beta2), g), g));

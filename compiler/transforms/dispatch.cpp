@@ -14,6 +14,7 @@
 #include "compiler/transforms/dispatch_outline.h"
 #include "compiler/transforms/dispatch_pass.h"
 #include "compiler/transforms/op_kinds.h"
+#include "compiler/transforms/sweeps.h"
 
 namespace weir {
 
@@ -46,6 +47,7 @@ struct Dispatch : impl::DispatchBase<Dispatch> {
       Block& block = function.getBody().front();
       eraseDead(block, rewriter);
       generalizeFills(block, rewriter);
+      if (limits.maxOps > 1) markSweeps(block, rewriter);
       blocks.push_back(&block);
     }
     std::vector<std::vector<std::unique_ptr<DispatchGroup>>> groups(blocks.size());

@@ -8,6 +8,8 @@ def Dispatch : Pass<"weir-dispatch", "::mlir::ModuleOp"> {
     a private function with the attributes `weir.kernel` and `weir.row_rank`; the host function keeps a `weir.launch`.
     A sum over rows, such as the gradient of a bias, joins the kernel that makes what it sums; it is complete only after
     the last row, so what reads it is in another kernel.
+    Elementwise ops on arguments whose results are only returned, and sums over arguments, are one kernel each that
+    sweeps over all of their tensors: an optimizer's updates of its parameters (see sweeps.h).
     Views (slices, reshapes, concatenations) between kernels stay in the host function, where the planner turns them
     into addresses.
 

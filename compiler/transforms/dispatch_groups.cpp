@@ -9,6 +9,7 @@
 #include "compiler/transforms/dispatch_access.h"
 #include "compiler/transforms/dispatch_grouping.h"
 #include "compiler/transforms/op_kinds.h"
+#include "compiler/transforms/sweeps.h"
 
 namespace weir {
 
@@ -23,14 +24,22 @@ bool isClonedIntoKernels(Operation* op) {
 }
 
 Grouping::Grouping(Block& block, const DispatchLimits& limits) : block(block), limits(limits) {
+  DenseMap<Attribute, Group*> sweeps;
   for (Operation& op : block) {
     position[&op] = static_cast<int64_t>(position.size());
     if (isClonedIntoKernels(&op)) continue;
+    Attribute sweep = op.getAttr(kSweepAttr);
+    if (Group* group = sweep ? sweeps.lookup(sweep) : nullptr) {
+      group->ops.push_back(&op);
+      groupOf[&op] = group;
+      continue;
+    }
     auto group = std::make_unique<Group>();
     group->ops.push_back(&op);
     group->isHost =
         !isa<linalg::GenericOp, linalg::FillOp>(op) && !isKernelRoot(&op) && !isView(&op);
-    SmallVector<int> rows = rowLoopsOf(&op);
+    if (sweep) sweeps[sweep] = group.get();
+    SmallVector<int> rows = sweep ? SmallVector<int>() : rowLoopsOf(&op);
     group->rowRank = static_cast<int64_t>(rows.size());
     group->rowLoops[&op] = rows;
     groupOf[&op] = group.get();

@@ -3,8 +3,8 @@
 // The ops of a group have a row space in common: leading dimensions that every value between them
 // has, with the same extents, and that producer and consumer walk alike. So one thread can take a
 // block of rows through all ops of the group, and what isn't a result of the group never leaves its
-// cache. A product brings its epilogue along this way, a norm its reductions, an optimizer its
-// three updates.
+// cache. A product brings its epilogue along this way, a norm its reductions. What one kernel
+// sweeps over (sweeps.h) is a group, too, without rows.
 
 #ifndef WEIR_COMPILER_TRANSFORMS_DISPATCH_GROUPS_H_
 #define WEIR_COMPILER_TRANSFORMS_DISPATCH_GROUPS_H_

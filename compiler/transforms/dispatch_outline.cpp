@@ -10,6 +10,7 @@
 #include "compiler/dialect/dispatch_ops.h"
 #include "compiler/transforms/dispatch_access.h"
 #include "compiler/transforms/op_kinds.h"
+#include "compiler/transforms/sweeps.h"
 
 namespace weir {
 
@@ -74,6 +75,7 @@ StringRef kindOf(const DispatchGroup& group) {
   StringRef kind = "elementwise";
   for (Operation* op : group.ops) {
     if (isKernelRoot(op)) return op->getName().stripDialect();
+    if (isPartOfSweep(op)) return "sweep";
     auto generic = dyn_cast<linalg::GenericOp>(op);
     if (!generic) continue;
     if (isContraction(generic)) return reducesOverRows(generic) ? "outer_product" : "product";
@@ -156,11 +158,10 @@ void outlineGroup(const DispatchGroup& group, SymbolTable& symbols, RewriterBase
   auto launch =
       LaunchOp::create(rewriter, group.ops[0]->getLoc(), kernel.getResultTypes(),
                        SymbolRefAttr::get(kernel), border.arguments.getArrayRef(), ArrayAttr());
-  SmallVector<StringRef> apart = llvm::map_to_vector(border.arguments, [&](Value value) {
-    for (auto& [operand, why] : group.apart)
-      if (operand->get() == value) return why;
-    return StringRef();
-  });
+  DenseMap<Value, StringRef> reasons;
+  for (auto& [operand, why] : group.apart) reasons.try_emplace(operand->get(), why);
+  SmallVector<StringRef> apart =
+      llvm::map_to_vector(border.arguments, [&](Value value) { return reasons.lookup(value); });
   if (!llvm::all_of(apart, [](StringRef why) { return why.empty(); }))
     launch->setAttr(host::kApartAttr, rewriter.getStrArrayAttr(apart));
   IRMapping mapping;

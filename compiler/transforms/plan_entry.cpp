@@ -292,17 +292,20 @@ FailureOr<PlannedEntry> EntryPlanner::finish() {
       layout.strides.push_back(strided ? place.strides : SmallVector<int64_t>());
     };
     for (Value value : launch.getOperands()) add(value);
+    DenseMap<int64_t, int64_t> operandIn;  // the last one in a buffer
+    for (auto [i, operand] : llvm::enumerate(launch.getOperands()))
+      operandIn[places[operand].buffer] = static_cast<int64_t>(i);
     for (OpResult value : launch->getResults()) {
       add(value);
       // In the buffer of an operand: placeResults made sure that it may be.
       int64_t tie = -1;
       std::optional<unsigned> updated = updatedOperand(launch, value.getResultNumber());
-      for (auto [i, operand] : llvm::enumerate(launch.getOperands())) {
-        if ((buffers[places[value].buffer].space == Space::kVariable || updated == i) &&
-            places[operand].buffer == places[value].buffer) {
-          tie = static_cast<int64_t>(i);
-        }
-      }
+      int64_t buffer = places[value].buffer;
+      if (auto operand = operandIn.find(buffer);
+          operand != operandIn.end() && buffers[buffer].space == Space::kVariable)
+        tie = operand->second;
+      else if (updated && places[launch.getOperands()[*updated]].buffer == buffer)
+        tie = *updated;
       layout.ties.push_back(tie);
       // In place, a line is read anyway.
       int64_t bytes = byteSize(value.getType());

@@ -1,6 +1,7 @@
 #include "compiler/transforms/plan_kernels.h"
 
 #include "compiler/dialect/ring_ops.h"
+#include "compiler/transforms/sweeps.h"
 #include "llvm/ADT/StringExtras.h"
 #include "mlir/Dialect/Linalg/IR/Linalg.h"
 #include "mlir/Dialect/Tensor/IR/Tensor.h"
@@ -22,6 +23,10 @@ bool canOverwrite(func::FuncOp kernel, unsigned argument, unsigned result) {
   Operation* terminator = kernel.getBody().front().getTerminator();
   auto written = dyn_cast<OpResult>(terminator->getOperand(result));
   auto writer = written ? dyn_cast<linalg::GenericOp>(written.getOwner()) : nullptr;
+  if (writer && isPartOfSweep(writer))
+    return llvm::all_of(kernel.getArgument(argument).getUses(), [&](OpOperand& use) {
+      return use.getOwner() == writer && writer.getMatchingIndexingMap(&use).isIdentity();
+    });
   auto rank = kernel->getAttrOfType<IntegerAttr>(kRowRankAttr);
   if (!writer || !rank || rank.getInt() != static_cast<int64_t>(writer.getNumLoops())) return false;
   AffineMap place = writer.getIndexingMapMatchingResult(written);

@@ -8,6 +8,7 @@
 #include "compiler/dialect/dispatch_ops.h"
 #include "compiler/dialect/upstream_vjp.h"
 #include "compiler/support/phase_times.h"
+#include "mlir/Dialect/LLVMIR/LLVMDialect.h"
 #include "mlir/Dialect/MemRef/IR/MemRef.h"
 #include "mlir/IR/Verifier.h"
 #include "mlir/Parser/Parser.h"
@@ -25,6 +26,8 @@ struct IsolatedKernel {
   int64_t sharedBytes = 0, threadBytes = 0;
   SmallVector<bool> exclusive;
   bool usesTiles = false;
+  /// The body takes the addresses of its buffers as one argument.
+  bool takesAddresses = false;
 };
 
 constexpr const char* kBodySuffix = "__body";
@@ -120,16 +123,28 @@ LogicalResult emitBody(IsolatedKernel& isolated, CpuTarget target) {
       isolated.exclusive[numArguments + i] = isolated.exclusive[tied.getInt()] = false;
     }
   // Read-only arguments may share memory with each other; nothing is written through them.
-  auto bytes = MemRefType::get({int64_t(1) << 40}, b.getI8Type());
+  auto bytes = MemRefType::get({kEverything}, b.getI8Type());
   types.push_back(bytes);
   types.push_back(bytes);
+  size_t numBuffers = types.size();
+  isolated.takesAddresses = isSweep(kernel);
+  if (isolated.takesAddresses) {
+    types.assign(1, LLVM::LLVMPointerType::get(context));
+    isolated.exclusive.clear();
+  }
 
   auto body = func::FuncOp::create(b, (kernel.getName() + kBodySuffix).str(),
                                    FunctionType::get(context, types, {}));
   Block* entry = body.addEntryBlock();
   b.setInsertionPointToStart(entry);
+  if (isolated.takesAddresses) f.addresses = entry->getArgument(0);
+  auto memrefOf = [&](size_t number, bool isTensor, Type element) -> Value {
+    if (!isolated.takesAddresses) return entry->getArgument(number);
+    return isTensor ? Value() : f.buffer(b.constant(number), element);
+  };
   for (auto [i, value] : llvm::enumerate(arguments)) {
-    Value source = kernel.getArgument(i), memref = entry->getArgument(i);
+    Value source = kernel.getArgument(i);
+    Value memref = memrefOf(i, isa<RankedTensorType>(source.getType()), value.element);
     if (isa<RankedTensorType>(source.getType())) {
       value.memref = memref;
       value.root = source;
@@ -142,9 +157,9 @@ LogicalResult emitBody(IsolatedKernel& isolated, CpuTarget target) {
     f.scalars.map(source, loadScalar(b, scalar, b.constant(0)));
   }
   for (auto [i, value] : llvm::enumerate(f.results))
-    value.memref = entry->getArgument(numArguments + i);
-  f.sharedScratch = entry->getArgument(types.size() - 2);
-  f.threadScratch = entry->getArgument(types.size() - 1);
+    value.memref = memrefOf(numArguments + i, /*isTensor=*/true, value.element);
+  f.sharedScratch = memrefOf(numBuffers - 2, /*isTensor=*/false, b.getI8Type());
+  f.threadScratch = memrefOf(numBuffers - 1, /*isTensor=*/false, b.getI8Type());
 
   if (failed(expandRegionOps(kernel.getBody())) || failed(layOutGatheredTables(f)))
     return failure();
@@ -155,6 +170,7 @@ LogicalResult emitBody(IsolatedKernel& isolated, CpuTarget target) {
   isolated.sharedBytes = f.shared.size();
   isolated.threadBytes = f.thread.size();
   isolated.usesTiles = f.usesTiles;
+  if (isolated.takesAddresses) return success();
   // Scratch pointers come only if they are used.
   if (isolated.threadBytes == 0) body.eraseArgument(types.size() - 1);
   if (isolated.sharedBytes == 0) body.eraseArgument(types.size() - 2);
@@ -210,8 +226,8 @@ struct KernelCompiler::Impl {
     Phase phase("lower");
     if (!lowering) lowering.emplace(context, target);
     if (failed(lowering->run(*isolated.module, isolated.usesTiles))) return failure();
-    return addEntryPoint(*isolated.module, symbol, (symbol + kBodySuffix).str(),
-                         isolated.exclusive);
+    return addEntryPoint(*isolated.module, symbol, (symbol + kBodySuffix).str(), isolated.exclusive,
+                         isolated.takesAddresses);
   }
 
   LogicalResult compile(StringRef text, CompiledKernel& result) {

@@ -7,7 +7,10 @@
 #include "compiler/dialect/ring_ops.h"
 #include "compiler/dialect/scan_ops.h"
 #include "llvm/ADT/TypeSwitch.h"
+#include "mlir/Conversion/LLVMCommon/MemRefBuilder.h"
+#include "mlir/Conversion/LLVMCommon/TypeConverter.h"
 #include "mlir/Dialect/Arith/IR/Arith.h"
+#include "mlir/Dialect/LLVMIR/LLVMDialect.h"
 #include "mlir/Dialect/Tensor/IR/Tensor.h"
 
 namespace weir {
@@ -22,6 +25,18 @@ SmallVector<int64_t> denseStrides(ArrayRef<int64_t> shape) {
     size *= shape[d];
   }
   return strides;
+}
+
+Value KernelFunction::buffer(Value number, Type element) {
+  MLIRContext* context = b.getContext();
+  auto pointer = LLVM::LLVMPointerType::get(context);
+  Value index = arith::IndexCastOp::create(b, b.getI64Type(), number);
+  Value slot = LLVM::GEPOp::create(b, pointer, pointer, addresses, ValueRange{index});
+  Value address = LLVM::LoadOp::create(b, pointer, slot);
+  auto type = MemRefType::get({kEverything}, storageType(element));
+  LLVMTypeConverter converter(context);
+  Value memref = MemRefDescriptor::fromStaticShape(b, b.getLoc(), converter, type, address);
+  return UnrealizedConversionCastOp::create(b, type, memref).getResult(0);
 }
 
 Value KernelFunction::threadOffset() {
@@ -194,6 +209,7 @@ const TensorValue* resultOf(KernelFunction& f, Value value) {
 }
 
 LogicalResult emitKernel(KernelFunction& f) {
+  if (isSweep(f.kernel)) return emitSweep(f);
   Operation* root = nullptr;
   for (Operation& op : f.kernel.getBody().front().without_terminator())
     if (isa<ScanOp, ScanVjpOp, RecurrenceOp, GatherRowsOp, ScatterRowsOp, AttentionOp,

@@ -29,6 +29,9 @@ struct TensorValue {
   bool isEmpty() const { return !memref && !scalar && !tile; }
 };
 
+/// The size of buffers whose size isn't told: more than any has.
+constexpr int64_t kEverything = int64_t{1} << 40;
+
 llvm::SmallVector<int64_t> denseStrides(llvm::ArrayRef<int64_t> shape);
 
 /// The function being emitted for `kernel`.
@@ -41,9 +44,13 @@ struct KernelFunction {
   llvm::DenseMap<mlir::Value, TensorValue> tensors;
   llvm::SmallVector<TensorValue> results;
   mlir::Value sharedScratch, threadScratch;
+  /// Of a kernel that sweeps: the addresses of all buffers. Its tensors have no memrefs.
+  mlir::Value addresses;
   ScratchPlan shared, thread;
   bool usesTiles = false;
 
+  /// The buffer of that number, by its address: arguments, results, shared and thread scratch.
+  mlir::Value buffer(mlir::Value number, mlir::Type element);
   /// Offset in bytes of the calling thread's scratch memory. Its size is only known once the kernel
   /// is emitted: a placeholder constant is filled in by finishThreadScratch.
   mlir::Value threadOffset();
@@ -69,6 +76,9 @@ struct KernelFunction {
 
 /// Copies small arguments that ops would gather from to scratch memory, in another order.
 mlir::LogicalResult layOutGatheredTables(KernelFunction& f);
+/// Whether a kernel sweeps over many tensors, and its emission.
+bool isSweep(mlir::func::FuncOp kernel);
+mlir::LogicalResult emitSweep(KernelFunction& f);
 /// Emits a kernel of linalg ops (rows group or single op).
 mlir::LogicalResult emitRowsKernel(KernelFunction& f);
 /// Emit kernels of one weir op; other operations of the kernel are described already.

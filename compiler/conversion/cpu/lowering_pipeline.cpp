@@ -118,7 +118,7 @@ LogicalResult Lowering::run(ModuleOp module, bool usesTiles) {
 }
 
 LogicalResult addEntryPoint(ModuleOp module, StringRef name, StringRef inner,
-                            ArrayRef<bool> exclusive) {
+                            ArrayRef<bool> exclusive, bool takesAddresses) {
   auto callee = module.lookupSymbol<LLVM::LLVMFuncOp>(inner);
   if (!callee) return module.emitError("internal error: kernel function is missing after lowering");
   MLIRContext* context = module.getContext();
@@ -133,7 +133,8 @@ LogicalResult addEntryPoint(ModuleOp module, StringRef name, StringRef inner,
   entry.setVisibility_(LLVM::Visibility::Hidden);  // objects are linked under other names
   b.setInsertionPointToStart(entry.addEntryBlock(b));
   SmallVector<Value> buffers;
-  for (unsigned i = 0; i < callee.getNumArguments(); ++i) {
+  if (takesAddresses) buffers.push_back(entry.getArgument(0));
+  for (unsigned i = 0; !takesAddresses && i < callee.getNumArguments(); ++i) {
     Value slot = LLVM::GEPOp::create(b, pointer, pointer, entry.getArgument(0),
                                      ArrayRef<LLVM::GEPArg>{int32_t(i)});
     buffers.push_back(LLVM::LoadOp::create(b, pointer, slot));

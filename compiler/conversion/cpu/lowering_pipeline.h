@@ -37,9 +37,11 @@ class Lowering {
 };
 
 /// Adds `void name(void *const *buffers)`, which calls the lowered function `inner` with pointers
-/// loaded from `buffers`. `exclusive[i]` says that nothing else in the kernel points to buffer i.
+/// loaded from `buffers`, or with `buffers` itself if it takes that. `exclusive[i]` says that
+/// nothing else in the kernel points to buffer i.
 mlir::LogicalResult addEntryPoint(mlir::ModuleOp module, llvm::StringRef name,
-                                  llvm::StringRef inner, llvm::ArrayRef<bool> exclusive);
+                                  llvm::StringRef inner, llvm::ArrayRef<bool> exclusive,
+                                  bool takesAddresses);
 
 /// Code of a lowered module: an ELF object, or its LLVM IR or assembly as text. LLVM's middle end
 /// is skipped: the code is vectorized already, and it would double the time of compilation for no

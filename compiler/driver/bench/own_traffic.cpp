@@ -5,6 +5,7 @@
 #include "llvm/ADT/SetVector.h"
 #include "mlir/Dialect/AMX/AMXDialect.h"
 #include "mlir/Dialect/Arith/IR/Arith.h"
+#include "mlir/Dialect/LLVMIR/LLVMDialect.h"
 #include "mlir/Dialect/MemRef/IR/MemRef.h"
 #include "mlir/Dialect/SCF/IR/SCF.h"
 #include "mlir/Dialect/Vector/IR/VectorOps.h"
@@ -68,10 +69,12 @@ Value baseOf(Value memref) {
   return memref;
 }
 
-/// Scratch memory is the function's arguments of bytes; all else is tensors.
+/// Scratch memory is the function's buffers of bytes, and what it has itself; all else is tensors.
+/// A kernel that sweeps makes its buffers of addresses.
 bool isScratch(Value base) {
   auto type = cast<MemRefType>(base.getType());
-  return base.getDefiningOp() ||
+  Operation* maker = base.getDefiningOp();
+  return (maker && !isa<UnrealizedConversionCastOp>(maker)) ||
          (type.getElementType().isInteger(8) && type.getNumElements() >= int64_t{1} << 40);
 }
 
@@ -109,6 +112,7 @@ class Counter {
   bool countOp(Operation& op, double times) {
     if (auto access = accessOf(&op)) {
       add(*access, times);
+      lookUp(op);
       return true;
     }
     if (auto loop = dyn_cast<scf::ForOp>(op)) return countFor(loop, times);
@@ -119,8 +123,10 @@ class Counter {
     evaluate(op);
     // What neither is an access nor pure, a call to a function of numbers aside, would go
     // uncounted.
+    bool loadsAddress =
+        isa<LLVM::LoadOp>(op) && isa<LLVM::LLVMPointerType>(op.getResult(0).getType());
     return isMemoryEffectFree(&op) || isa<func::CallOp, func::ReturnOp, memref::AllocaOp>(op) ||
-           op.getDialect()->getNamespace() == "amx" || isa<memref::PrefetchOp>(op);
+           op.getDialect()->getNamespace() == "amx" || isa<memref::PrefetchOp>(op) || loadsAddress;
   }
 
   bool countRegions(Operation& op, double times) {
@@ -225,6 +231,20 @@ class Counter {
   std::optional<int64_t> known(Value value) {
     auto it = numbers.find(value);
     return it == numbers.end() ? std::nullopt : std::optional(it->second);
+  }
+
+  /// A number in a constant table.
+  void lookUp(Operation& op) {
+    auto load = dyn_cast<memref::LoadOp>(op);
+    auto table = load ? load.getMemref().getDefiningOp<memref::GetGlobalOp>() : nullptr;
+    if (!table) return;
+    numbers.erase(load);
+    auto global =
+        SymbolTable::lookupNearestSymbolFrom<memref::GlobalOp>(table, table.getNameAttr());
+    std::optional<int64_t> at = known(load.getIndices()[0]);
+    auto values = dyn_cast_if_present<DenseElementsAttr>(global.getConstantInitValue());
+    if (at && values && values.getElementType().isIntOrIndex())
+      numbers[load] = values.getValues<APInt>()[*at].getSExtValue();
   }
 
   /// Whole numbers, by folding with what is known.
