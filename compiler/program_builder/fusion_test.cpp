@@ -98,7 +98,7 @@ func.func @run(%x: tensor<6x40x32xf32> {weir.input = "x"}, %g: tensor<32xf32> {w
   return %y, %sum : tensor<6x40x32xf32>, tensor<32xf32>
 }
 )mlir",
-             2);
+             1);
 }
 
 // Scores, softmax and the sum over values of two heads, from one product with three parts.

@@ -26,7 +26,8 @@ std::string moduleText(const std::string& sum) {
 #y = affine_map<(i, n, k) -> (i, n)>
 #id = affine_map<(i, j) -> (i, j)>
 #row = affine_map<(i, j) -> (j)>
-func.func @run(%x: tensor<24x16xf32> {weir.input = "x"}, %w: tensor<32x16xf32> {weir.variable = "w"})
+func.func @run(%x: tensor<24x16xf32> {weir.input = "x"}, %v: tensor<24x16xf32> {weir.input = "v"},
+               %w: tensor<32x16xf32> {weir.variable = "w"})
     -> (tensor<24x32xf32> {weir.output = "y"}, tensor<16xf32> {weir.output = "s"}) attributes {weir.entry} {
   %zero = arith.constant dense<0.0> : tensor<24x32xf32>
   %y = linalg.generic {indexing_maps = [#x, #w, #y], iterator_types = ["parallel", "parallel", "reduction"]}
@@ -38,7 +39,7 @@ func.func @run(%x: tensor<24x16xf32> {weir.input = "x"}, %w: tensor<32x16xf32> {
   } -> tensor<24x32xf32>
   %none = arith.constant dense<0.0> : tensor<16xf32>
   %sum = linalg.generic {indexing_maps = [#id, #row], iterator_types = ["reduction", "parallel"]}
-      ins(%x : tensor<24x16xf32>) outs(%none : tensor<16xf32>) {
+      ins(%v : tensor<24x16xf32>) outs(%none : tensor<16xf32>) {
   ^bb0(%a: f32, %acc: f32):
     %m = )mlir" +
          sum + R"mlir(
