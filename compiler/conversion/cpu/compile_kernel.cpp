@@ -172,8 +172,8 @@ LogicalResult emitBody(IsolatedKernel& isolated, CpuTarget target) {
   isolated.usesTiles = f.usesTiles;
   if (isolated.takesAddresses) return success();
   // Scratch pointers come only if they are used.
-  if (isolated.threadBytes == 0) body.eraseArgument(types.size() - 1);
-  if (isolated.sharedBytes == 0) body.eraseArgument(types.size() - 2);
+  if (isolated.threadBytes == 0) (void)body.eraseArgument(types.size() - 1);
+  if (isolated.sharedBytes == 0) (void)body.eraseArgument(types.size() - 2);
   isolated.exclusive.resize(body.getNumArguments(), true);
   return success();
 }

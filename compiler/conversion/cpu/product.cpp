@@ -216,9 +216,8 @@ LogicalResult emitProductTile(KernelFunction& f, Product p, std::optional<Packed
   const LoopOutput& output = p.nest.outputs[0];
   std::function<void(size_t, ProductBases)> loops = [&](size_t at, ProductBases bases) {
     if (at == p.outer.size()) {
-      result = p.matrixTiles
-                   ? emitMatrixTiles(f, p, bases, packed, threadOffset, mine, accumulate)
-                   : emitRegisterTiles(f, p, bases, packed, threadOffset, mine, accumulate);
+      result = p.matrixTiles ? emitMatrixTiles(f, p, bases, packed, threadOffset, mine, accumulate)
+                             : emitRegisterTiles(f, p, bases, packed, threadOffset, mine);
       return;
     }
     size_t d = p.outer[at];

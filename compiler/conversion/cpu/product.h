@@ -130,12 +130,13 @@ mlir::LogicalResult emitProductTile(KernelFunction& f, Product product,
 /// added in a fixed order.
 mlir::LogicalResult emitParallelProduct(KernelFunction& f, Product product);
 
-// The two kinds of tiles. `accumulate`: C holds values to be added to.
+// The two kinds of tiles. `accumulate`: C holds values to be added to; register tiles tell by
+// themselves, from sums that are longer than `depth` or have outer dimensions.
 PackedOperand packForRegisters(KernelFunction& f, const Product& product);
 mlir::LogicalResult emitRegisterTiles(KernelFunction& f, Product& product,
                                       const ProductBases& bases,
                                       std::optional<PackedOperand> packed, mlir::Value threadOffset,
-                                      ScratchPlan& scratch, bool accumulate);
+                                      ScratchPlan& scratch);
 mlir::LogicalResult packPanelsInto(KernelFunction& f, const Product& product,
                                    const PackedOperand& buffer, mlir::Value firstStep);
 PackedOperand packForMatrixTiles(KernelFunction& f, const Product& product);

@@ -101,14 +101,8 @@ namespace {
 class RegisterTiles {
  public:
   RegisterTiles(KernelFunction& f, Product& p, std::optional<PackedOperand> packed,
-                Value threadOffset, ScratchPlan& scratch, bool accumulate)
-      : f(f),
-        b(f.b),
-        p(p),
-        packed(packed),
-        threadOffset(threadOffset),
-        scratch(scratch),
-        accumulate(accumulate) {
+                Value threadOffset, ScratchPlan& scratch)
+      : f(f), b(f.b), p(p), packed(packed), threadOffset(threadOffset), scratch(scratch) {
     lanes = p.compute.isF64() ? b.target.lanes64() : b.target.lanes();
     width = panelWidth(b.target, p.compute);
   }
@@ -127,7 +121,6 @@ class RegisterTiles {
   std::optional<PackedOperand> packed;
   Value threadOffset;
   ScratchPlan& scratch;
-  bool accumulate;
   Value panels, aMemref;
   int64_t panelStride = 0, aRow = 0, aDepth = 0;
   int64_t lanes = 16, width = 32;
@@ -324,8 +317,8 @@ LogicalResult RegisterTiles::emit(const ProductBases& bases) {
 
 LogicalResult emitRegisterTiles(KernelFunction& f, Product& p, const ProductBases& bases,
                                 std::optional<PackedOperand> packed, Value threadOffset,
-                                ScratchPlan& scratch, bool accumulate) {
-  return RegisterTiles(f, p, packed, threadOffset, scratch, accumulate).emit(bases);
+                                ScratchPlan& scratch) {
+  return RegisterTiles(f, p, packed, threadOffset, scratch).emit(bases);
 }
 
 }  // namespace weir

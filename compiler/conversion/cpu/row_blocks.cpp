@@ -1,7 +1,7 @@
 // Blocks of rows: the ops of a group one after the other on rows that fit in a cache.
 
+#include "compiler/conversion/cpu/nest_accesses.h"
 #include "compiler/conversion/cpu/rows_emitter.h"
-#include "mlir/Dialect/Linalg/IR/Linalg.h"
 
 namespace weir {
 
@@ -13,20 +13,6 @@ namespace {
 /// loops over statistics of rows are vectors of them.
 constexpr int64_t kRunBytes = 32 << 10;
 constexpr int64_t kLeastRowsAtOnce = 4;
-
-void forEachAccess(const LoopNest& nest, function_ref<void(const Access&)> visit) {
-  for (const Access& input : nest.inputs) visit(input);
-  for (const LoopOutput& output : nest.outputs) {
-    visit(output.access);
-    if (output.init) visit(*output.init);
-  }
-}
-
-bool usesIndex(Block& body, int64_t dim) {
-  bool used = false;
-  body.walk([&](linalg::IndexOp op) { used |= static_cast<int64_t>(op.getDim()) == dim; });
-  return used;
-}
 
 }  // namespace
 

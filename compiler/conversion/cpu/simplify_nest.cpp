@@ -1,20 +1,9 @@
 #include "compiler/conversion/cpu/nest_accesses.h"
 #include "mlir/Dialect/Arith/IR/Arith.h"
-#include "mlir/Dialect/Linalg/IR/Linalg.h"
 
 namespace weir {
 
 using namespace mlir;
-
-namespace {
-
-bool usesIndex(Block& body, int64_t dim) {
-  bool used = false;
-  body.walk([&](linalg::IndexOp op) { used |= static_cast<int64_t>(op.getDim()) == dim; });
-  return used;
-}
-
-}  // namespace
 
 void simplify(LoopNest& nest) {
   auto erase = [&](size_t dim) {
