@@ -100,5 +100,34 @@ func.func @k(%x: tensor<$Bx$Tx$Df32>, %h0: tensor<$Bx$Df32>, %c0: tensor<$Bx$Df3
       }
 }
 
+/// Rows of a step are computed block by block, each through all times.
+TEST_P(RecurrenceTest, RefusesSumsOverRows) {
+  EXPECT_FALSE(LoadedKernel::create(R"(
+func.func @k(%x: tensor<64x9x32xf32>, %h0: tensor<64x32xf32>) -> tensor<64x9x32xf32>
+    attributes {weir.kernel, weir.row_rank = 0 : i64} {
+  %zero = arith.constant 0.0 : f32
+  %y:2 = weir.recurrence (%xt = %x : tensor<64x9x32xf32>) from (%h = %h0 : tensor<64x32xf32>) using () {
+    %e = tensor.empty() : tensor<64x32xf32>
+    %s = tensor.empty() : tensor<32xf32>
+    %f = linalg.fill ins(%zero : f32) outs(%s : tensor<32xf32>) -> tensor<32xf32>
+    %sum = linalg.generic {indexing_maps = [affine_map<(m, n) -> (m, n)>, affine_map<(m, n) -> (n)>],
+        iterator_types = ["reduction", "parallel"]} ins(%h : tensor<64x32xf32>) outs(%f : tensor<32xf32>) {
+    ^bb0(%a: f32, %o: f32):
+      %t = arith.addf %a, %o : f32
+      linalg.yield %t : f32
+    } -> tensor<32xf32>
+    %n = linalg.generic {indexing_maps = [affine_map<(m, n) -> (m, n)>, affine_map<(m, n) -> (n)>, affine_map<(m, n) -> (m, n)>],
+        iterator_types = ["parallel", "parallel"]} ins(%xt, %sum : tensor<64x32xf32>, tensor<32xf32>) outs(%e : tensor<64x32xf32>) {
+    ^bb0(%a: f32, %b: f32, %o: f32):
+      %t = arith.addf %a, %b : f32
+      linalg.yield %t : f32
+    } -> tensor<64x32xf32>
+    weir.yield %n, %n : tensor<64x32xf32>, tensor<64x32xf32>
+  } -> tensor<64x9x32xf32>, tensor<64x32xf32>
+  return %y#0 : tensor<64x9x32xf32>
+})",
+                                    GetParam()));
+}
+
 }  // namespace
 }  // namespace weir

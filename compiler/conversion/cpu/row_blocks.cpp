@@ -18,13 +18,13 @@ constexpr int64_t kLeastRowsAtOnce = 4;
 
 /// Merges row dimensions that every operand of every op walks as one, and checks that the ops do
 /// share them.
-LogicalResult RowsEmitter::groupRows(ArrayRef<LoopNest> nests) {
+LogicalResult RowsEmitter::groupRows(ArrayRef<LoopNest> nests, bool addsUpRows) {
   for (size_t d = 0; d < rowRank; ++d) {
     int64_t extent = nests[0].dims.size() > d ? nests[0].dims[d].extent : 0;
     bool together = d > 0;
     for (const LoopNest& nest : nests) {
       if (nest.dims.size() <= d || nest.dims[d].extent != extent ||
-          nest.dims[d].reduction != nest.dims[0].reduction)
+          nest.dims[d].reduction != (addsUpRows && nest.dims[0].reduction))
         return f.kernel.emitError("row dimension ")
                << d << " is not shared by all ops of the kernel";
       if (!together) continue;
@@ -291,8 +291,7 @@ LogicalResult RowsEmitter::emitSteps(const RowBlock& rowBlock) {
 }
 
 LogicalResult RowsEmitter::emitByRows() {
-  if (failed(prepare())) return failure();
-  if (failed(planRowSums())) return failure();
+  if (failed(prepare(/*addsUpRows=*/true)) || failed(planRowSums())) return failure();
   LogicalResult result = success();
   b.parallelLoop(parts, work >= kParallelWork, [&](Value part) {
     result = startRowSums(part);
@@ -309,7 +308,7 @@ LogicalResult RowsEmitter::emitByRows() {
   return finishRowSums();
 }
 
-LogicalResult RowsEmitter::prepare() {
+LogicalResult RowsEmitter::prepare(bool addsUpRows) {
   for (Value value : tiles) f.tensors[value].tile = true;
   if (failed(resolveViews())) return failure();
   std::vector<LoopNest> all;
@@ -321,7 +320,7 @@ LogicalResult RowsEmitter::prepare() {
     all.insert(all.end(), nests->begin(), nests->end());
   }
   for (auto [value, i] : copies) all.push_back(copyNest(f.tensors[value], targets[i]));
-  if (failed(groupRows(all))) return failure();
+  if (failed(groupRows(all, addsUpRows))) return failure();
   int64_t tile = 0;
   for (const LoopNest& nest : all) {
     int64_t product = 1;

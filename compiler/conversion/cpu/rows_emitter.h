@@ -29,7 +29,8 @@ class RowsEmitter {
   /// For ops that run several times on each block of rows, with tensors moving in between:
   /// `collect`, `assignResults`, `prepare`, then, in a loop over `blocks`, `enterBlock` and any
   /// number of `emitSteps`.
-  mlir::LogicalResult prepare();
+  /// With `addsUpRows` steps may be sums over the rows, of which blocks make parts.
+  mlir::LogicalResult prepare(bool addsUpRows = false);
   int64_t blocks() const;
   RowBlock enterBlock(mlir::Value block);
   mlir::LogicalResult emitSteps(const RowBlock& block);
@@ -79,7 +80,7 @@ class RowsEmitter {
   mlir::LogicalResult planRowSums();
   mlir::LogicalResult startRowSums(mlir::Value part);
   mlir::LogicalResult finishRowSums();
-  mlir::LogicalResult groupRows(llvm::ArrayRef<LoopNest> nests);
+  mlir::LogicalResult groupRows(llvm::ArrayRef<LoopNest> nests, bool addsUpRows);
   /// `tile`: rows of the tiles of products, 0 without products. `asked`: rows of a block, 0 if
   /// free.
   void chooseBlocks(int64_t tile, int64_t asked);
