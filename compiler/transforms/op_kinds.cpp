@@ -103,17 +103,19 @@ bool reducesOverRows(linalg::GenericOp op) {
   return true;
 }
 
+bool addsUp(linalg::GenericOp op, unsigned result) {
+  BlockArgument sum = op.getRegionOutputArgs()[result];
+  auto add = op.getBody()->getTerminator()->getOperand(result).getDefiningOp<arith::AddFOp>();
+  return add && sum.hasOneUse() && llvm::is_contained(add->getOperands(), sum);
+}
+
 bool isColumnSum(linalg::GenericOp op) {
   if (!reducesOverRows(op) || isContraction(op) || op.getNumParallelLoops() == 0) return false;
-  Block& body = *op.getBody();
-  for (auto [i, yielded] : llvm::enumerate(body.getTerminator()->getOperands())) {
-    BlockArgument sum = op.getRegionOutputArgs()[i];
-    auto add = yielded.getDefiningOp<arith::AddFOp>();
-    if (!add || !sum.hasOneUse() || (add.getLhs() == sum) == (add.getRhs() == sum)) return false;
-    if (!op.getIndexingMapMatchingResult(op->getResult(i)).isProjectedPermutation()) return false;
-    if (byteSize(op.getResult(i).getType()) > kColumnSumBytes) return false;
-  }
-  return true;
+  return llvm::all_of(op->getResults(), [&](OpResult result) {
+    return addsUp(op, result.getResultNumber()) &&
+           op.getIndexingMapMatchingResult(result).isProjectedPermutation() &&
+           byteSize(result.getType()) <= kColumnSumBytes;
+  });
 }
 
 bool isCastOnly(linalg::GenericOp op) {

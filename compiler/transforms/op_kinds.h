@@ -32,6 +32,9 @@ bool isElementwise(mlir::linalg::GenericOp op);
 /// weight or a bias: no block of its inputs' rows is enough to finish any part of its result.
 bool reducesOverRows(mlir::linalg::GenericOp op);
 
+/// Whether a result of the body is its former value and a term, added as floats.
+bool addsUp(mlir::linalg::GenericOp op, unsigned result);
+
 /// Sums over rows whose results, one number a column, are small enough to stay in a cache while
 /// rows pass by: what makes those rows can add them up.
 bool isColumnSum(mlir::linalg::GenericOp op);

@@ -3,7 +3,6 @@
 #include "compiler/transforms/op_kinds.h"
 #include "llvm/ADT/DenseMap.h"
 #include "llvm/ADT/SetVector.h"
-#include "mlir/Dialect/Arith/IR/Arith.h"
 #include "mlir/Dialect/Linalg/IR/Linalg.h"
 #include "mlir/IR/IRMapping.h"
 #include "mlir/IR/Matchers.h"
@@ -49,9 +48,7 @@ bool isSum(linalg::GenericOp op) {
     return false;
   auto fill = op.getOutputs()[0].getDefiningOp<linalg::FillOp>();
   if (!fill || !matchPattern(fill.getInputs()[0], m_AnyZeroFloat())) return false;
-  BlockArgument sum = op.getBody()->getArguments().back();
-  auto add = op.getBody()->getTerminator()->getOperand(0).getDefiningOp<arith::AddFOp>();
-  return add && sum.hasOneUse() && llvm::is_contained(add->getOperands(), sum) &&
+  return addsUp(op, 0) &&
          llvm::all_of(op.getInputs(), [](Value input) { return isa<BlockArgument>(input); });
 }
 
