@@ -4,7 +4,7 @@
 #include <cstring>
 
 #include "compiler/conversion/cpu/attention_case.h"
-#include "compiler/conversion/cpu/kernel_runner.h"
+#include "compiler/conversion/cpu/level_test.h"
 #include "compiler/conversion/cpu/test_util.h"
 #include "gtest/gtest.h"
 
@@ -166,12 +166,8 @@ Expected expect(const AttentionCase& c, const Arguments& a) {
   return e;
 }
 
-class AttentionTest : public testing::TestWithParam<IsaLevel> {
+class AttentionTest : public LevelTest {
  protected:
-  void SetUp() override {
-    if (GetParam() > hostLevel()) GTEST_SKIP() << "this machine lacks the instructions";
-  }
-
   /// Compiles and runs, on one thread and on three, which give the same bits.
   std::vector<Buffer> run(const AttentionCase& c, bool backward, std::vector<Buffer>& inputs,
                           Arguments& a, std::vector<Buffer> results) {

@@ -1,18 +1,13 @@
 // Elementwise kernels and reductions against plain loops.
 
-#include "compiler/conversion/cpu/kernel_runner.h"
+#include "compiler/conversion/cpu/level_test.h"
 #include "compiler/conversion/cpu/test_util.h"
 #include "gtest/gtest.h"
 
 namespace weir {
 namespace {
 
-class ElementwiseTest : public testing::TestWithParam<IsaLevel> {
- protected:
-  void SetUp() override {
-    if (GetParam() > hostLevel()) GTEST_SKIP() << "this machine lacks the instructions";
-  }
-};
+class ElementwiseTest : public LevelTest {};
 INSTANTIATE_TEST_SUITE_P(Levels, ElementwiseTest,
                          testing::Values(IsaLevel::Avx2, IsaLevel::Avx512, IsaLevel::Amx));
 

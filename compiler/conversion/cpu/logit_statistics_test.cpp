@@ -4,7 +4,7 @@
 #include <cmath>
 #include <cstring>
 
-#include "compiler/conversion/cpu/kernel_runner.h"
+#include "compiler/conversion/cpu/level_test.h"
 #include "compiler/conversion/cpu/test_util.h"
 #include "gtest/gtest.h"
 
@@ -107,12 +107,8 @@ Values decode(const std::vector<char>& bytes, Element type) {
   return values;
 }
 
-class LogitStatisticsTest : public testing::TestWithParam<IsaLevel> {
+class LogitStatisticsTest : public LevelTest {
  protected:
-  void SetUp() override {
-    if (GetParam() > hostLevel()) GTEST_SKIP() << "this machine lacks the instructions";
-  }
-
   void check(const Shape& s, Element type);
 };
 INSTANTIATE_TEST_SUITE_P(Levels, LogitStatisticsTest,

@@ -3,7 +3,7 @@
 #include <algorithm>
 #include <cstring>
 
-#include "compiler/conversion/cpu/kernel_runner.h"
+#include "compiler/conversion/cpu/level_test.h"
 #include "compiler/conversion/cpu/test_util.h"
 #include "gtest/gtest.h"
 
@@ -131,12 +131,8 @@ Values decode(const std::vector<char>& bytes, bool narrow) {
   return values;
 }
 
-class MixedChunksTest : public testing::TestWithParam<IsaLevel> {
+class MixedChunksTest : public LevelTest {
  protected:
-  void SetUp() override {
-    if (GetParam() > hostLevel()) GTEST_SKIP() << "this machine lacks the instructions";
-  }
-
   void check(const Shape& s, bool narrow);
 };
 INSTANTIATE_TEST_SUITE_P(Levels, MixedChunksTest,

@@ -1,18 +1,13 @@
 // Products of all layouts against plain loops.
 
-#include "compiler/conversion/cpu/kernel_runner.h"
+#include "compiler/conversion/cpu/level_test.h"
 #include "compiler/conversion/cpu/test_util.h"
 #include "gtest/gtest.h"
 
 namespace weir {
 namespace {
 
-class ProductTest : public testing::TestWithParam<IsaLevel> {
- protected:
-  void SetUp() override {
-    if (GetParam() > hostLevel()) GTEST_SKIP() << "this machine lacks the instructions";
-  }
-};
+class ProductTest : public LevelTest {};
 INSTANTIATE_TEST_SUITE_P(Levels, ProductTest,
                          testing::Values(IsaLevel::Avx2, IsaLevel::Avx512, IsaLevel::Amx));
 

@@ -1,18 +1,13 @@
 // Recurrences against plain loops.
 
-#include "compiler/conversion/cpu/kernel_runner.h"
+#include "compiler/conversion/cpu/level_test.h"
 #include "compiler/conversion/cpu/test_util.h"
 #include "gtest/gtest.h"
 
 namespace weir {
 namespace {
 
-class RecurrenceTest : public testing::TestWithParam<IsaLevel> {
- protected:
-  void SetUp() override {
-    if (GetParam() > hostLevel()) GTEST_SKIP() << "this machine lacks the instructions";
-  }
-};
+class RecurrenceTest : public LevelTest {};
 INSTANTIATE_TEST_SUITE_P(Levels, RecurrenceTest, testing::Values(IsaLevel::Avx2, IsaLevel::Avx512));
 
 // h' = tanh(h U + x), count' = count + h'; y = h' * count'.

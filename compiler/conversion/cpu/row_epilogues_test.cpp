@@ -2,7 +2,7 @@
 
 #include <cstring>
 
-#include "compiler/conversion/cpu/kernel_runner.h"
+#include "compiler/conversion/cpu/level_test.h"
 #include "compiler/conversion/cpu/matrix_tiles.h"
 #include "compiler/conversion/cpu/test_util.h"
 #include "gtest/gtest.h"
@@ -10,12 +10,7 @@
 namespace weir {
 namespace {
 
-class EpilogueTest : public testing::TestWithParam<IsaLevel> {
- protected:
-  void SetUp() override {
-    if (GetParam() > hostLevel()) GTEST_SKIP() << "this machine lacks the instructions";
-  }
-};
+class EpilogueTest : public LevelTest {};
 INSTANTIATE_TEST_SUITE_P(Levels, EpilogueTest,
                          testing::Values(IsaLevel::Avx2, IsaLevel::Avx512, IsaLevel::Amx));
 

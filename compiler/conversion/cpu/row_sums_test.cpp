@@ -1,18 +1,13 @@
 // Sums over the rows of a kernel, beside the steps that make what they add up.
 
-#include "compiler/conversion/cpu/kernel_runner.h"
+#include "compiler/conversion/cpu/level_test.h"
 #include "compiler/conversion/cpu/test_util.h"
 #include "gtest/gtest.h"
 
 namespace weir {
 namespace {
 
-class RowSumsTest : public testing::TestWithParam<IsaLevel> {
- protected:
-  void SetUp() override {
-    if (GetParam() > hostLevel()) GTEST_SKIP() << "this machine lacks the instructions";
-  }
-};
+class RowSumsTest : public LevelTest {};
 INSTANTIATE_TEST_SUITE_P(Levels, RowSumsTest,
                          testing::Values(IsaLevel::Avx2, IsaLevel::Avx512, IsaLevel::Amx));
 

@@ -1,18 +1,13 @@
 // Scans and their gradients against plain loops, and rows of tables.
 
-#include "compiler/conversion/cpu/kernel_runner.h"
+#include "compiler/conversion/cpu/level_test.h"
 #include "compiler/conversion/cpu/scan_case.h"
 #include "gtest/gtest.h"
 
 namespace weir {
 namespace {
 
-class ScanTest : public testing::TestWithParam<IsaLevel> {
- protected:
-  void SetUp() override {
-    if (GetParam() > hostLevel()) GTEST_SKIP() << "this machine lacks the instructions";
-  }
-};
+class ScanTest : public LevelTest {};
 INSTANTIATE_TEST_SUITE_P(Levels, ScanTest, testing::Values(IsaLevel::Avx2, IsaLevel::Avx512));
 
 /// Order of time for a scan, and where documents begin.

@@ -1,6 +1,6 @@
 // Tiles of products: what the model chooses, and that what an op asks for is done.
 
-#include "compiler/conversion/cpu/kernel_runner.h"
+#include "compiler/conversion/cpu/level_test.h"
 #include "compiler/conversion/cpu/product_case.h"
 #include "compiler/conversion/cpu/tile_model.h"
 #include "gtest/gtest.h"
@@ -8,12 +8,7 @@
 namespace weir {
 namespace {
 
-class TilesTest : public testing::TestWithParam<IsaLevel> {
- protected:
-  void SetUp() override {
-    if (GetParam() > hostLevel()) GTEST_SKIP() << "this machine lacks the instructions";
-  }
-};
+class TilesTest : public LevelTest {};
 INSTANTIATE_TEST_SUITE_P(Levels, TilesTest,
                          testing::Values(IsaLevel::Avx2, IsaLevel::Avx512, IsaLevel::Amx));
 
